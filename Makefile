@@ -1,0 +1,30 @@
+# make run: set up and train the Fashion-MNIST example.   make test: set up and run every test.   make help: the rest.
+SHELL := bash
+LEVELS ?=
+
+.PHONY: help setup run test check bench clean
+help:
+	@echo "make run      set up, then train examples/fashion-mnist with two workers and one parameter server"
+	@echo "make test     set up, then run every test (LEVELS='unit native' for some of: check native unit process examples sanitize)"
+	@echo "make setup    install what is needed and compile the engine"
+	@echo "make check    format, lint, types, dead code, arrows, freshness of generated files"
+	@echo "make bench    compare the engine's speed with PyTorch (installs it into the cache, about 5 GB)"
+	@echo "make clean    remove build/ and runs/ (the cache stays: LEPTON_CACHE or ~/.cache/lepton)"
+
+setup:
+	@scripts/setup.sh
+
+run: setup
+	@bin/lepton run examples/fashion-mnist/leptonjob.yaml --set data.train.uri="file://$$(scripts/datasets.sh)" --set data.evaluate.uri="file://$$(scripts/datasets.sh)"
+
+test: setup
+	@scripts/test.sh $(LEVELS)
+
+check: setup
+	@scripts/check.sh
+
+bench: setup
+	@bench/run.sh
+
+clean:
+	rm -rf build runs

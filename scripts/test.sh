@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Runs the tests by level, each with its runner's own closing lines.   scripts/test.sh [check native sanitize unit process examples]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/environment.sh
+levels=("$@")
+[ ${#levels[@]} -gt 0 ] || levels=(check native unit process examples sanitize)
+
+# GoogleTest's sources: of the system, else out of Debian's package, unpacked into the cache.
+googletest() {
+  if [ -d /usr/src/googletest ]; then echo /usr/src/googletest; return; fi
+  local place="$LEPTON_CACHE/googletest"
+  if [ ! -d "$place/usr/src/googletest" ]; then
+    echo "test: unpacking Debian's package googletest into $place" >&2
+    scripts/unpack-debian.sh googletest "$place"
+  fi
+  echo "$place/usr/src/googletest"
+}
+
+# $1: build folder, $2...: CMake settings. Configures once, builds, runs ctest.
+ctest_in() {
+  local folder=$1; shift
+  if [ ! -e "$folder/build.ninja" ] || ! grep -qF "$LEPTON_PREFIX" "$folder/CMakeCache.txt"; then
+    rm -rf "$folder"
+    cmake -S native -B "$folder" -G Ninja -DCMAKE_MAKE_PROGRAM="$LEPTON_NINJA" -DCMAKE_PREFIX_PATH="$LEPTON_PREFIX" \
+      -DLEPTON_TESTS=ON -DLEPTON_GTEST_DIR="$(googletest)" "$@" >"$folder.log" 2>&1 || { cat "$folder.log" >&2; exit 1; }
+  fi
+  "$LEPTON_NINJA" -C "$folder" >"$folder.log" 2>&1 || { tail -n 80 "$folder.log" >&2; exit 1; }
+  (cd "$folder" && OMP_NUM_THREADS=1 ctest --output-on-failure --timeout 600 -j 2)
+}
+
+# Node's own runner over every test file of a folder; two files at a time, whole files may take minutes.
+node_tests() {
+  local files
+  mapfile -t files < <(find "$@" -name '*.test.ts' | sort)
+  [ ${#files[@]} -gt 0 ] || { echo "test: no test files in $*" >&2; exit 1; }
+  "$LEPTON_NODE" --test --test-concurrency=2 --test-timeout=600000 --test-reporter=spec "${files[@]}"
+}
+
+mkdir -p build
+for level in "${levels[@]}"; do
+  started=$SECONDS
+  printf '\n== %s ==\n' "$level"
+  case "$level" in
+    check) scripts/check.sh ;;
+    native) ctest_in build/native-tests -DCMAKE_BUILD_TYPE=Release ;;
+    sanitize) ctest_in build/native-sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DLEPTON_SANITIZE=address;undefined" ;;
+    unit) node_tests test/unit ;;
+    process) node_tests test/process ;;
+    examples) node_tests test/examples ;;
+    *) echo "test: unknown level '$level' (check native sanitize unit process examples)" >&2; exit 2 ;;
+  esac
+  printf '== %s: %s s ==\n' "$level" "$((SECONDS - started))"
+done
