@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,7 +20,7 @@ struct Bindings {
   void* parameters = nullptr;  // arena
   void* gradients = nullptr;   // arena; may be null for programs without backward
   std::vector<void*> outputs;  // where each graph output is written, plain row-major
-  std::span<double> losses;
+  std::span<double> losses;    // one per loss: the mean, before LossSpec::weight
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
   std::uint64_t rank = 0;
@@ -52,6 +53,8 @@ class Device {
  public:
   virtual ~Device() = default;
   virtual std::string_view name() const = 0;
+  virtual std::string library() const = 0;  // "oneDNN 3.2.0"; empty when all kernels are ours
+  virtual std::string isa() const = 0;      // the widest instruction set in use, as the library names it
   virtual bool supports(Kind kind) const = 0;
   virtual std::size_t float_bytes() const = 0;  // 4 or 8
   virtual std::unique_ptr<Executable> compile(Program program, const CompileOptions& options) const = 0;
@@ -59,5 +62,8 @@ class Device {
 
 /// The devices of this build, by name: "reference", "cpu". Throws EngineError for an unknown name, listing the known ones.
 const Device& device(std::string_view name);
+
+const Device& reference_device();  // src/reference
+const Device* cpu_device();        // src/cpu; null in a build without oneDNN (src/device/no_cpu.cc)
 
 }  // namespace lepton

@@ -52,14 +52,14 @@ enum class Kind : std::uint8_t {
   kLayerNorm,             // x, gamma?, beta? -> y, mean?, inverse_deviation? (rows)
   kDropout,               // x -> y           mask = philox(seed, step, rank, node)
   kEmbedding,             // ids, table -> y
-  kCopy,                  // x -> y           flatten and reshape: same elements, new shape
+  kCopy,                  // x -> y           flatten and reshape (and their gradients): same elements, new shape
   kTranspose,             // x -> y
   kAdd,                   // a, b, ... -> y
   kMultiply,              // a, b, ... -> y
   kConcat,                // a, b, ... -> y
   kActivation,            // x -> y           relu, leakyRelu, elu, gelu, sigmoid, tanh
   kSoftmax,               // x -> y           last dimension
-  kLoss,                  // prediction, target -> loss         (prediction as attributes.loss.from says)
+  kLoss,                  // prediction, target -> loss         mean, without the weight; prediction as attributes.from says
   // gradients; dy is the gradient of the loss with respect to y
   kDenseBackwardData,     // dy, kernel -> dx
   kDenseBackwardWeights,  // x, dy -> dkernel, dbias?
@@ -77,11 +77,18 @@ enum class Kind : std::uint8_t {
   kSplit,                 // dy -> one dx per input of concat, kNone where no gradient is needed
   kActivationBackward,    // x?, y?, dy -> dx  relu/leakyRelu/elu/sigmoid/tanh use y (safe in place), gelu uses x
   kSoftmaxBackward,       // y, dy -> dx
-  kLossBackward,          // prediction, target -> dprediction, scaled by weight / batch
+  kLossBackward,          // prediction, target -> dprediction, of weight * loss
   kSum,                   // a, b, ... -> y   gradients that meet (fan-out)
 };
 
 enum class Activation : std::uint8_t { kRelu, kLeakyRelu, kElu, kGelu, kGeluTanh, kSigmoid, kTanh };
+/// With p the prediction, t the target, s the label smoothing (formulas of Keras 3):
+///   categorical   mean over rows of -sum_c t'_c log p_c,  t' = t (1 - s) + s / classes
+///   sparse        mean over rows of -log p_t              (t int32, checked to be in range before a run)
+///   binary        mean over elements of -t' log p - (1 - t') log(1 - p),  t' = t (1 - s) + s / 2
+///   squared, absolute error, huber (delta = alpha)   mean over elements; the gradient of |0| is 0
+/// A row is the last dimension. Probabilities are clipped to [1e-7, 1 - 1e-7], with gradient 0 outside. From logits,
+/// p is softmax(x) or sigmoid(x) without clipping: log p is log-softmax or -softplus(-x), the gradient (p - t) * scale.
 enum class LossKind : std::uint8_t {
   kCategoricalCrossentropy, kSparseCategoricalCrossentropy, kBinaryCrossentropy, kMeanSquaredError, kMeanAbsoluteError, kHuber
 };
@@ -105,7 +112,7 @@ struct Attributes {
   double epsilon = 0;
   double weight = 1;     // of a loss
   double label_smoothing = 0;
-  std::int64_t node = 0;     // index of the graph node: dropout's stream
+  std::int64_t node = 0;     // index of the graph node: dropout's stream (ops/philox.h)
   std::int64_t operand = 0;  // multiply backward: which input dx is for
 };
 
@@ -117,7 +124,8 @@ struct Instruction {
   std::string node;  // name of the layer it came from, for messages and profiles
 };
 
-/// Everything a device needs. Instructions stand in an order in which they may run.
+/// Everything a device needs. kGradient, kNewState, kOutput and kLoss values are written by exactly one instruction;
+/// any of them may also be read by later ones. Instructions stand in an order in which they may run.
 struct Program {
   std::vector<Value> values;
   std::vector<Instruction> instructions;
