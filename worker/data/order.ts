@@ -1,0 +1,48 @@
+// Which sample is seen when: pure functions of (length, seed, epoch, step, rank). No data, no state.
+import { Random } from '../random/philox.ts';
+import { DataError } from './errors.ts';
+
+/** All sample indices of one epoch, each once; the same (length, seed, epoch) gives the same order everywhere. */
+export function epochOrder(length: number, seed: number, epoch: number, shuffle: boolean): Uint32Array {
+  const order = new Uint32Array(length);
+  for (let i = 0; i < length; i++) order[i] = i;
+  if (shuffle) new Random(seed, 'order', epoch).shuffle(order);
+  return order;
+}
+
+/**
+ * Samples of step `step` of an epoch for one worker. The global batch (batchSize * workers samples, the last one
+ * smaller) is cut evenly in rank order, so its samples do not depend on how many workers share it. A view of `order`.
+ */
+export function workerSlice(
+  order: Uint32Array,
+  step: number,
+  batchSize: number,
+  rank: number,
+  workers: number,
+): Uint32Array {
+  const start = Math.min(step * batchSize * workers, order.length);
+  const samples = Math.min(batchSize * workers, order.length - start);
+  const from = Math.floor((samples * rank) / workers);
+  const to = Math.floor((samples * (rank + 1)) / workers);
+  return order.subarray(start + from, start + to);
+}
+
+/** Steps that show every sample once: ceil(length / (batchSize * workers)). */
+export function stepsPerEpoch(length: number, batchSize: number, workers: number): number {
+  return Math.ceil(length / (batchSize * workers));
+}
+
+/**
+ * Refuses a step that could never be full.
+ * @throws DataError BATCH_TOO_LARGE
+ */
+export function checkBatchSize(length: number, batchSize: number, workers: number, where: string): void {
+  const samples = batchSize * workers;
+  if (samples <= length) return;
+  const how = workers === 1 ? '' : ` (batchSize ${batchSize} x ${workers} workers)`;
+  throw new DataError(
+    'BATCH_TOO_LARGE',
+    `${where}: expected at least ${samples} samples for one step${how}, got ${length}`,
+  );
+}
