@@ -37,9 +37,10 @@ std::vector<BufferId> share_in_place(std::span<const Buffer> buffers, std::span<
   std::vector<BufferId> owner(buffers.size());
   std::iota(owner.begin(), owner.end(), 0);
   for (std::size_t at = 0; at < steps.size(); ++at) {
+    bool shared = false;  // one place per step: a second output must not land on the same buffer
     for (const BufferId out : steps[at].writes) {
       const Buffer& buffer = buffers[static_cast<std::size_t>(out)];
-      if (buffer.storage != Storage::kTemporary) continue;
+      if (shared || buffer.storage != Storage::kTemporary) continue;
       for (const BufferId candidate : buffer.may_replace) {
         const BufferId root = owner[static_cast<std::size_t>(candidate)];
         const Buffer& old = buffers[static_cast<std::size_t>(root)];
@@ -48,6 +49,7 @@ std::vector<BufferId> share_in_place(std::span<const Buffer> buffers, std::span<
         if (interval.last != static_cast<std::int64_t>(at)) continue;  // still needed, or already replaced
         interval.last = live[static_cast<std::size_t>(out)].last;
         owner[static_cast<std::size_t>(out)] = root;
+        shared = true;
         break;
       }
     }
