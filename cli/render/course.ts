@@ -1,6 +1,7 @@
 // Collects the course of a run from its progress reports: training values by step, evaluation values by epoch.
-import type { JobProgress } from '../../worker/launch/progress.ts';
+import type { JobProgress } from '../../worker/protocol/progress.ts';
 import type { Point, Series } from './curve.ts';
+import { runningValues } from './progress.ts';
 
 const MAX_POINTS = 2000; // per line: more than any terminal or screen shows
 
@@ -11,7 +12,7 @@ export class Course {
 
   add(progress: JobProgress): void {
     if (this.#last?.step !== progress.step && progress.phase === 'Running') {
-      for (const [name, value] of Object.entries(progress.metrics)) {
+      for (const [name, value] of Object.entries(runningValues(progress))) {
         const points = this.#training.get(name) ?? [];
         points.push({ x: progress.step, y: value });
         this.#training.set(name, points.length > MAX_POINTS ? points.filter((_, i) => i % 2 === 1) : points);

@@ -1,5 +1,5 @@
 // A job's progress as lines: the live picture of a terminal, and the plain lines of a log. Pure.
-import type { EpochRecord, JobProgress } from '../../worker/launch/progress.ts';
+import type { EpochRecord, JobProgress } from '../../worker/protocol/progress.ts';
 import { formatCount, formatDuration, formatMetrics, formatStepTime } from './format.ts';
 import { renderTable } from './table.ts';
 
@@ -24,8 +24,16 @@ function statusLine(progress: JobProgress): string {
   if (progress.phase === 'Evaluating') return `${parts.join(' ')} evaluating${message(progress)}`;
   if (progress.remainingSeconds !== undefined)
     parts.push(`${formatDuration(progress.remainingSeconds)} left`);
-  const facts = [formatMetrics(progress.metrics), `${formatCount(progress.samplesPerSecond)} samples/s`];
+  const facts = [
+    formatMetrics(runningValues(progress)),
+    `${formatCount(progress.samplesPerSecond)} samples/s`,
+  ];
   return `${parts.join(' ')} - ${facts.filter((fact) => fact !== '').join(' - ')}${message(progress)}`;
+}
+
+/** The running averages of the epoch, the loss last, as Keras prints them. */
+export function runningValues(progress: JobProgress): Record<string, number> {
+  return { ...progress.metrics, ...(progress.loss === undefined ? {} : { loss: progress.loss }) };
 }
 
 function message(progress: JobProgress): string {
