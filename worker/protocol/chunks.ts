@@ -1,0 +1,58 @@
+// How the parameter arena is cut into chunks and the chunks into shards. Offsets only, no numbers of the model.
+
+/** Norms are summed in blocks of this many elements, so a chunk boundary never cuts one: bits do not depend on chunk size. */
+export const NORM_BLOCK = 4096;
+/** 1 MiB of float32: the fastest message size measured for gRPC streams. */
+export const CHUNK_LENGTH = 262_144;
+
+/** A range [from, to) of the arena that travels as one message. A chunk is either trainable or state, never both. */
+export interface Chunk {
+  readonly index: number;
+  readonly from: number;
+  readonly to: number;
+  readonly state: boolean;
+}
+
+/** The contiguous range of the arena that one parameter server owns; empty when there are more servers than chunks. */
+export interface Shard {
+  readonly server: number;
+  readonly from: number;
+  readonly to: number;
+  readonly chunks: readonly Chunk[];
+}
+
+export interface ArenaSize {
+  readonly trainableLength: number;
+  readonly length: number;
+}
+
+/** `chunkLength` is in elements and a multiple of NORM_BLOCK. */
+export function planChunks(arena: ArenaSize, chunkLength: number = CHUNK_LENGTH): Chunk[] {
+  if (!Number.isInteger(chunkLength) || chunkLength <= 0 || chunkLength % NORM_BLOCK !== 0)
+    throw new RangeError(`chunk length: expected a positive multiple of ${NORM_BLOCK}, got ${chunkLength}`);
+  const chunks: Chunk[] = [];
+  const cut = (from: number, to: number, state: boolean): void => {
+    for (let at = from; at < to; at += chunkLength)
+      chunks.push({ index: chunks.length, from: at, to: Math.min(at + chunkLength, to), state });
+  };
+  cut(0, arena.trainableLength, false);
+  cut(arena.trainableLength, arena.length, true);
+  return chunks;
+}
+
+/** Contiguous shards of nearly equal bytes, in arena order. */
+export function planShards(chunks: readonly Chunk[], servers: number): Shard[] {
+  const total = chunks.at(-1)?.to ?? 0;
+  const shards: Shard[] = [];
+  let next = 0;
+  for (let server = 0; server < servers; server++) {
+    const first = next;
+    const end = (total * (server + 1)) / servers;
+    // A chunk belongs to the shard in which its middle lies.
+    while (next < chunks.length && (chunks[next]!.from + chunks[next]!.to) / 2 <= end) next++;
+    const own = chunks.slice(first, next);
+    const from = own[0]?.from ?? shards.at(-1)?.to ?? 0;
+    shards.push({ server, from, to: own.at(-1)?.to ?? from, chunks: own });
+  }
+  return shards;
+}

@@ -1,0 +1,231 @@
+// The coordinator's ledger of work: every share (step, rank) goes from todo over doing to done exactly once, and its
+// totals are folded in rank order. Decides when a step begins, when a cut is due, when the job has ended. No numbers of the model.
+import type { RuntimeErrorCode } from './errors.ts';
+import type { Directive } from './gather.ts';
+
+export interface LedgerOptions {
+  readonly workers: number;
+  readonly steps: number;
+  readonly stepsPerEpoch: number;
+  /** Steps between checkpoints; the last step always has one. */
+  readonly checkpointEvery: number;
+  readonly evaluates: boolean;
+}
+
+/** Sums over samples: the loss first, then each metric in the order of the plan. */
+export interface Totals {
+  readonly samples: number;
+  readonly sums: readonly number[];
+}
+
+export interface LedgerEpoch {
+  readonly epoch: number; // counted from 1
+  readonly step: number;
+  readonly milliseconds: number;
+  readonly train: Totals;
+  readonly evaluation?: Totals;
+}
+
+/** All that a checkpoint keeps of the ledger. */
+export interface LedgerState {
+  /** Every share of every step below it is done and counted. */
+  readonly step: number;
+  /** Of the epoch in progress. */
+  readonly train: Totals;
+  readonly milliseconds: number;
+  readonly history: readonly LedgerEpoch[];
+}
+
+export type LedgerMessage =
+  | { readonly kind: 'restore'; readonly state: LedgerState | undefined; readonly nowMs: number }
+  /** The share of `rank` in `step` is done. */
+  | {
+      readonly kind: 'record';
+      readonly rank: number;
+      readonly step: number;
+      readonly totals: Totals;
+      readonly nowMs: number;
+    }
+  | { readonly kind: 'evaluation'; readonly rank: number; readonly step: number; readonly totals: Totals }
+  /** The cut before `step` is taken: training may go on. */
+  | { readonly kind: 'cutTaken'; readonly step: number }
+  /** The checkpoint of `step` is committed. */
+  | { readonly kind: 'committed'; readonly step: number }
+  | { readonly kind: 'stop' };
+
+export type LedgerEffect =
+  | { readonly kind: 'refuse'; readonly code: RuntimeErrorCode; readonly message: string }
+  | { readonly kind: 'cut'; readonly step: number }
+  | { readonly kind: 'begin'; readonly step: number; readonly directive: Directive }
+  | { readonly kind: 'epochEnded'; readonly record: LedgerEpoch }
+  | { readonly kind: 'evaluated'; readonly record: LedgerEpoch }
+  | { readonly kind: 'ended'; readonly directive: Exclude<Directive, 'train'> };
+
+interface Fold {
+  samples: number;
+  sums: number[];
+}
+
+export class Ledger {
+  readonly #options: LedgerOptions;
+  #step = 0;
+  #done: (Totals | undefined)[] = [];
+  #train: Fold = emptyFold();
+  #milliseconds = 0;
+  #sinceMs = 0;
+  #history: LedgerEpoch[] = [];
+  /** Step -> totals by rank, of evaluations that are not complete. */
+  #evaluations = new Map<number, (Totals | undefined)[]>();
+  #stopping = false;
+  /** The newest step whose begin was announced; behind #step while a cut is taken. */
+  #begun = -1;
+  #directive: Directive = 'train';
+  #committed = -1;
+  #ended = false;
+
+  constructor(options: LedgerOptions) {
+    this.#options = options;
+  }
+
+  /** The announcement that a worker which joins late must hear. */
+  get begun(): { readonly step: number; readonly directive: Directive } | undefined {
+    return this.#begun < 0 ? undefined : { step: this.#begun, directive: this.#directive };
+  }
+
+  /** State of the shares of the step in progress. */
+  share(rank: number, step: number): 'todo' | 'doing' | 'done' {
+    if (step < this.#step || (step === this.#step && this.#done[rank] !== undefined)) return 'done';
+    return step === this.#step ? 'doing' : 'todo';
+  }
+
+  state(nowMs: number): LedgerState {
+    return {
+      step: this.#step,
+      train: { samples: this.#train.samples, sums: [...this.#train.sums] },
+      milliseconds: this.#milliseconds + (nowMs - this.#sinceMs),
+      history: [...this.#history],
+    };
+  }
+
+  step(message: LedgerMessage): LedgerEffect[] {
+    switch (message.kind) {
+      case 'restore':
+        return this.#restore(message.state, message.nowMs);
+      case 'record':
+        return this.#record(message);
+      case 'evaluation':
+        return this.#evaluation(message);
+      case 'cutTaken':
+        return message.step === this.#step && this.#begun < this.#step ? this.#begin() : [];
+      case 'committed':
+        this.#committed = Math.max(this.#committed, message.step);
+        return this.#maybeEnded();
+      case 'stop':
+        this.#stopping = true;
+        return [];
+    }
+  }
+
+  #restore(state: LedgerState | undefined, nowMs: number): LedgerEffect[] {
+    this.#step = state?.step ?? 0;
+    this.#train = { samples: state?.train.samples ?? 0, sums: [...(state?.train.sums ?? [])] };
+    this.#milliseconds = state?.milliseconds ?? 0;
+    this.#sinceMs = nowMs;
+    this.#history = [...(state?.history ?? [])];
+    this.#done = [];
+    this.#evaluations = new Map();
+    this.#begun = -1;
+    this.#committed = -1;
+    this.#ended = false;
+    return [];
+  }
+
+  #record({ rank, step, totals, nowMs }: Extract<LedgerMessage, { kind: 'record' }>): LedgerEffect[] {
+    if (rank < 0 || rank >= this.#options.workers)
+      return [refuse('BAD_MESSAGE', `record: expected a rank below ${this.#options.workers}, got ${rank}`)];
+    if (step > this.#step || this.#begun < step)
+      return [
+        refuse('STEP_AHEAD', `record of rank ${rank}: expected step ${this.#begun} at most, got ${step}`),
+      ];
+    // Late or repeated: counted already.
+    if (step < this.#step || this.#done[rank] !== undefined) return [];
+    this.#done[rank] = totals;
+    for (let at = 0; at < this.#options.workers; at++) if (this.#done[at] === undefined) return [];
+    return this.#fold(nowMs);
+  }
+
+  /** All shares of the step are done: add them in rank order and see what comes next. */
+  #fold(nowMs: number): LedgerEffect[] {
+    for (const totals of this.#done) add(this.#train, totals!);
+    this.#done = [];
+    this.#step++;
+    const effects = this.#step % this.#options.stepsPerEpoch === 0 ? this.#endEpoch(nowMs) : [];
+    const { steps, checkpointEvery } = this.#options;
+    const cut = this.#stopping || this.#step === steps || this.#step % checkpointEvery === 0;
+    return [...effects, ...(cut ? [{ kind: 'cut', step: this.#step } as const] : this.#begin())];
+  }
+
+  #endEpoch(nowMs: number): LedgerEffect[] {
+    const record: LedgerEpoch = {
+      epoch: this.#step / this.#options.stepsPerEpoch,
+      step: this.#step,
+      milliseconds: this.#milliseconds + (nowMs - this.#sinceMs),
+      train: this.#train,
+    };
+    this.#history.push(record);
+    this.#train = emptyFold();
+    this.#milliseconds = 0;
+    this.#sinceMs = nowMs;
+    return [{ kind: 'epochEnded', record }];
+  }
+
+  #begin(): LedgerEffect[] {
+    this.#begun = this.#step;
+    if (this.#step === this.#options.steps) this.#directive = 'finish';
+    else this.#directive = this.#stopping ? 'stop' : 'train';
+    return [{ kind: 'begin', step: this.#step, directive: this.#directive }, ...this.#maybeEnded()];
+  }
+
+  #evaluation({ rank, step, totals }: Extract<LedgerMessage, { kind: 'evaluation' }>): LedgerEffect[] {
+    const at = this.#history.findIndex((record) => record.step === step);
+    const record = this.#history[at];
+    if (!record || rank < 0 || rank >= this.#options.workers)
+      return [refuse('BAD_MESSAGE', `evaluation of rank ${rank}: no epoch ended at step ${step}`)];
+    if (record.evaluation) return [];
+    const reports = this.#evaluations.get(step) ?? new Array<Totals | undefined>(this.#options.workers);
+    this.#evaluations.set(step, reports);
+    reports[rank] ??= totals;
+    for (let other = 0; other < this.#options.workers; other++) if (!reports[other]) return [];
+    this.#evaluations.delete(step);
+    const evaluation = emptyFold();
+    for (const report of reports) add(evaluation, report!);
+    const evaluated = { ...record, evaluation };
+    this.#history[at] = evaluated;
+    return [{ kind: 'evaluated', record: evaluated }, ...this.#maybeEnded()];
+  }
+
+  /** The end: the last cut is committed and, unless the job was stopped, evaluated. */
+  #maybeEnded(): LedgerEffect[] {
+    const directive = this.#directive;
+    if (this.#ended || directive === 'train' || this.#begun < this.#step || this.#committed < this.#step)
+      return [];
+    if (directive === 'finish' && this.#options.evaluates && !this.#history.at(-1)?.evaluation) return [];
+    this.#ended = true;
+    return [{ kind: 'ended', directive }];
+  }
+}
+
+function emptyFold(): Fold {
+  return { samples: 0, sums: [] };
+}
+
+function add(fold: Fold, totals: Totals): void {
+  fold.samples += totals.samples;
+  totals.sums.forEach((sum, index) => {
+    fold.sums[index] = (fold.sums[index] ?? 0) + sum;
+  });
+}
+
+function refuse(code: RuntimeErrorCode, message: string): LedgerEffect {
+  return { kind: 'refuse', code, message };
+}

@@ -1,0 +1,218 @@
+// The calling end: typed clients of both services with deadlines, the job's token and runtime errors. No retries of its own.
+import {
+  type ChannelOptions,
+  type ClientReadableStream,
+  type ClientWritableStream,
+  credentials,
+  Metadata,
+  type ServiceClientConstructor,
+} from '@grpc/grpc-js';
+import type { RuntimeError } from '../protocol/errors.ts';
+import type {
+  AttendRequest,
+  AttendResponse,
+  EnlistRequest,
+  EvaluationReport,
+  HeartbeatRequest,
+  HeartbeatResponse,
+  JoinRequest,
+  JoinResponse,
+  PullMessage,
+  PullRequest,
+  PushMessage,
+  ServerCommand,
+  ShardReport,
+} from './messages.ts';
+import { clientOptions } from './options.ts';
+import { services } from './services.ts';
+import { errorOf } from './status.ts';
+import { TOKEN_KEY } from './token.ts';
+
+export interface PeerOptions {
+  /** host:port */
+  readonly address: string;
+  readonly token: string;
+  readonly chunkBytes: number;
+}
+
+/** A stream that we read: ends once, with or without an error. */
+export interface Incoming<T> {
+  onMessage(listener: (message: T) => void): void;
+  onEnd(listener: (error: RuntimeError | undefined) => void): void;
+  cancel(): void;
+}
+
+/** A stream that we write. Messages must stay unchanged until the peer has reacted to them. */
+export interface Outgoing<T> {
+  write(message: T): void;
+  /** Says that no more will come; resolves when the peer has taken everything. */
+  finish(): Promise<void>;
+  onFailure(listener: (error: RuntimeError) => void): void;
+  cancel(): void;
+}
+
+type Caller = InstanceType<ServiceClientConstructor>;
+
+class Peer {
+  readonly address: string;
+  readonly #client: Caller;
+  readonly #token: string;
+
+  constructor(service: ServiceClientConstructor, { address, token }: PeerOptions, options: ChannelOptions) {
+    this.address = address;
+    this.#token = token;
+    this.#client = new service(address, credentials.createInsecure(), options);
+  }
+
+  #metadata(): Metadata {
+    // A peer that is being restarted is waited for, up to the call's deadline.
+    const metadata = new Metadata({ waitForReady: true });
+    metadata.set(TOKEN_KEY, this.#token);
+    return metadata;
+  }
+
+  /** The generic constructor of grpc-js leaves methods untyped; every use below names both types. */
+  // biome-ignore lint/complexity/noBannedTypes: a method of a dynamic client
+  #method(name: string): Function {
+    return (this.#client[name] as unknown as (...args: unknown[]) => unknown).bind(this.#client);
+  }
+
+  unary<Q, R>(name: string, request: Q, deadlineMs: number): Promise<R> {
+    return new Promise((resolve, reject) => {
+      const options = { deadline: Date.now() + deadlineMs };
+      this.#method(name)(request, this.#metadata(), options, (error: unknown, response: R) => {
+        if (error) reject(errorOf(error, this.address));
+        else resolve(response);
+      });
+    });
+  }
+
+  incoming<Q, R>(name: string, request: Q): Incoming<R> {
+    const call = this.#method(name)(request, this.#metadata()) as ClientReadableStream<R>;
+    let over = false;
+    const listeners: ((error: RuntimeError | undefined) => void)[] = [];
+    const end = (error?: unknown): void => {
+      if (over) return;
+      over = true;
+      for (const listener of listeners)
+        listener(error === undefined ? undefined : errorOf(error, this.address));
+    };
+    call.on('error', end);
+    call.on('end', () => end());
+    return {
+      onMessage: (listener) => call.on('data', (message: R) => !over && listener(message)),
+      onEnd: (listener) => listeners.push(listener),
+      cancel: () => {
+        over = true;
+        call.cancel();
+      },
+    };
+  }
+
+  outgoing<Q>(name: string): Outgoing<Q> {
+    let failure: RuntimeError | undefined;
+    let over = false;
+    const listeners: ((error: RuntimeError) => void)[] = [];
+    const done = Promise.withResolvers<void>();
+    done.promise.catch(() => {}); // seen by finish() or not at all
+    const call = this.#method(name)(this.#metadata(), (error: unknown) => {
+      if (over) return;
+      over = true;
+      if (!error) return done.resolve();
+      failure = errorOf(error, this.address);
+      done.reject(failure);
+      for (const listener of listeners) listener(failure);
+    }) as ClientWritableStream<Q>;
+    call.on('error', () => {}); // the callback above has it
+    return {
+      write: (message) => {
+        if (!over) call.write(message);
+      },
+      finish: () => {
+        if (!over) call.end();
+        return done.promise;
+      },
+      onFailure: (listener) => {
+        if (failure) listener(failure);
+        else listeners.push(listener);
+      },
+      cancel: () => {
+        over = true;
+        call.cancel();
+      },
+    };
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
+
+/** Calls to the coordinator. */
+export class CoordinationClient {
+  readonly #peer: Peer;
+
+  constructor(options: PeerOptions) {
+    this.#peer = new Peer(services().coordination, options, clientOptions(options.chunkBytes, false));
+  }
+
+  join(request: JoinRequest, deadlineMs: number): Promise<JoinResponse> {
+    return this.#peer.unary('Join', request, deadlineMs);
+  }
+
+  heartbeat(request: HeartbeatRequest, deadlineMs: number): Promise<HeartbeatResponse> {
+    return this.#peer.unary('Heartbeat', request, deadlineMs);
+  }
+
+  async reportEvaluation(report: EvaluationReport, deadlineMs: number): Promise<void> {
+    await this.#peer.unary('ReportEvaluation', report, deadlineMs);
+  }
+
+  enlist(request: EnlistRequest): Incoming<ServerCommand> {
+    return this.#peer.incoming('Enlist', request);
+  }
+
+  async reportShard(report: ShardReport, deadlineMs: number): Promise<void> {
+    await this.#peer.unary('ReportShard', report, deadlineMs);
+  }
+
+  watch<T>(): Incoming<T> {
+    return this.#peer.incoming('Watch', {});
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    await this.#peer.unary('Stop', {}, deadlineMs);
+  }
+
+  close(): void {
+    this.#peer.close();
+  }
+}
+
+/** Calls to one parameter server; push and pull on connections of their own. */
+export class ExchangeClient {
+  readonly #push: Peer;
+  readonly #pull: Peer;
+
+  constructor(options: PeerOptions) {
+    this.#push = new Peer(services().exchange, options, clientOptions(options.chunkBytes, true));
+    this.#pull = new Peer(services().exchange, options, clientOptions(options.chunkBytes, true));
+  }
+
+  attend(request: AttendRequest, deadlineMs: number): Promise<AttendResponse> {
+    return this.#push.unary('Attend', request, deadlineMs);
+  }
+
+  push(): Outgoing<PushMessage> {
+    return this.#push.outgoing('Push');
+  }
+
+  pull(request: PullRequest): Incoming<PullMessage> {
+    return this.#pull.incoming('Pull', request);
+  }
+
+  close(): void {
+    this.#push.close();
+    this.#pull.close();
+  }
+}

@@ -1,0 +1,284 @@
+// The listening end: one gRPC server per process, with limits, the token check and errors as statuses. No meaning of messages.
+import type { Http2Server, ServerHttp2Session } from 'node:http2';
+import {
+  Server,
+  ServerCredentials,
+  type ServerReadableStream,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
+import { RuntimeError } from '../protocol/errors.ts';
+import type {
+  AttendRequest,
+  AttendResponse,
+  Empty,
+  EnlistRequest,
+  EvaluationReport,
+  HeartbeatRequest,
+  HeartbeatResponse,
+  JoinRequest,
+  JoinResponse,
+  PullMessage,
+  PullRequest,
+  PushMessage,
+  ServerCommand,
+  ShardReport,
+} from './messages.ts';
+import { DATA_WINDOW, serverOptions } from './options.ts';
+import { PROTOCOL, services } from './services.ts';
+import { statusOf } from './status.ts';
+import { isToken, TOKEN_KEY } from './token.ts';
+
+/** The writing half of a server stream. Writes after the end are dropped. */
+export interface Outbox<T> {
+  write(message: T): void;
+  end(): void;
+  fail(error: RuntimeError): void;
+  /** Called once when the peer is gone or the stream has ended. */
+  onClose(listener: () => void): void;
+}
+
+/** A client stream. `onMessage` may throw: the stream then fails with that error. */
+export interface Inbox<T> {
+  onMessage(listener: (message: T) => void): void;
+  onClose(listener: () => void): void;
+  fail(error: RuntimeError): void;
+}
+
+export interface CoordinationHandlers {
+  join(request: JoinRequest): Promise<JoinResponse>;
+  heartbeat(request: HeartbeatRequest): HeartbeatResponse;
+  reportEvaluation(request: EvaluationReport): void;
+  enlist(request: EnlistRequest, commands: Outbox<ServerCommand>): void;
+  reportShard(request: ShardReport): void;
+  watch(progress: Outbox<unknown>): void;
+  stop(): void;
+}
+
+export interface ExchangeHandlers {
+  attend(request: AttendRequest): AttendResponse;
+  push(messages: Inbox<PushMessage>): void;
+  pull(request: PullRequest, messages: Outbox<PullMessage>): void;
+}
+
+export interface ListenerOptions {
+  /** host:port */
+  readonly address: string;
+  readonly token: string;
+  readonly chunkBytes: number;
+  /** Processes that may be connected at once. */
+  readonly peers: number;
+  readonly exchange: ExchangeHandlers;
+  readonly coordination?: CoordinationHandlers;
+}
+
+export interface Listener {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** Throws PORT_TAKEN when the address is in use. */
+export async function listen(options: ListenerOptions): Promise<Listener> {
+  const server = new Server(serverOptions(options.chunkBytes, options.peers));
+  widenStreams(server);
+  const guard = new Guard(options.token);
+  server.addService(services().exchange.service, exchangeOf(options.exchange, guard));
+  if (options.coordination)
+    server.addService(services().coordination.service, coordinationOf(options.coordination, guard));
+  const port = await bind(server, options.address);
+  widenConnections(server);
+  return {
+    port,
+    close: () =>
+      new Promise((resolve) => {
+        const force = setTimeout(() => server.forceShutdown(), 500);
+        server.tryShutdown(() => {
+          clearTimeout(force);
+          resolve();
+        });
+      }),
+  };
+}
+
+function bind(server: Server, address: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+      if (!error) return resolve(port);
+      const taken = /EADDRINUSE|already in use|No address added/i.test(error.message);
+      reject(
+        taken
+          ? new RuntimeError(
+              'PORT_TAKEN',
+              `${address}: expected a free port, but it cannot be bound (${error.message})`,
+            )
+          : new RuntimeError('INTERNAL', `${address}: cannot listen: ${error.message}`, { cause: error }),
+      );
+    });
+  });
+}
+
+/** What grpc-js keeps to itself: its server ignores the window option, so pushes would stall at 64 KiB per round trip. */
+interface ServerInternals {
+  commonServerOptions?: { settings?: Record<string, number> };
+  http2Servers?: Map<Http2Server, unknown>;
+}
+
+/** Both work-arounds test for the fields they touch; without them everything works, only slower. */
+function widenStreams(server: Server): void {
+  const { commonServerOptions } = server as unknown as ServerInternals;
+  if (commonServerOptions)
+    commonServerOptions.settings = { ...commonServerOptions.settings, initialWindowSize: DATA_WINDOW };
+}
+
+function widenConnections(server: Server): void {
+  const { http2Servers } = server as unknown as ServerInternals;
+  for (const http2 of http2Servers?.keys() ?? [])
+    http2.on('session', (session: ServerHttp2Session) => session.setLocalWindowSize(DATA_WINDOW));
+}
+
+class Guard {
+  readonly #token: string;
+
+  constructor(token: string) {
+    this.#token = token;
+  }
+
+  check(call: { metadata: { get(key: string): unknown[] }; request?: unknown }): void {
+    const [token] = call.metadata.get(TOKEN_KEY);
+    if (!isToken(token, this.#token))
+      throw new RuntimeError('WRONG_TOKEN', `metadata ${TOKEN_KEY}: expected the token of this job`);
+    const range = (call.request as Partial<JoinRequest> | undefined)?.protocol;
+    if (range && (range.oldest > PROTOCOL.newest || range.newest < PROTOCOL.oldest))
+      throw new RuntimeError(
+        'PROTOCOL_VERSION',
+        `protocol: expected a version from ${PROTOCOL.oldest} to ${PROTOCOL.newest}, got ${range.oldest} to ${range.newest}`,
+      );
+  }
+
+  unary<Q, R>(handle: (request: Q) => R | Promise<R>) {
+    return async (call: ServerUnaryCall<Q, R>, answer: sendUnaryData<R>): Promise<void> => {
+      try {
+        this.check(call);
+        answer(null, await handle(call.request));
+      } catch (error) {
+        answer(statusOf(error));
+      }
+    };
+  }
+
+  serverStream<Q, R>(handle: (request: Q, out: Outbox<R>) => void) {
+    return (call: ServerWritableStream<Q, R>): void => {
+      const outbox = outboxOf(call);
+      try {
+        this.check(call);
+        handle(call.request, outbox);
+      } catch (error) {
+        call.emit('error', statusOf(error));
+      }
+    };
+  }
+
+  clientStream<Q>(handle: (messages: Inbox<Q>) => void) {
+    return (call: ServerReadableStream<Q, Empty>, answer: sendUnaryData<Empty>): void => {
+      let over = false;
+      const finish = (error?: unknown): void => {
+        if (over) return;
+        over = true;
+        if (error === undefined) answer(null, {});
+        else answer(statusOf(error));
+      };
+      call.on('error', () => finish());
+      call.on('end', () => finish());
+      call.on('cancelled', () => finish());
+      try {
+        this.check(call);
+        handle(inboxOf(call, finish));
+      } catch (error) {
+        finish(error);
+      }
+    };
+  }
+}
+
+function inboxOf<T>(call: ServerReadableStream<T, Empty>, finish: (error: unknown) => void): Inbox<T> {
+  let failed = false;
+  const fail = (error: unknown): void => {
+    failed = true;
+    finish(error);
+  };
+  return {
+    onMessage: (listener) =>
+      call.on('data', (message: T) => {
+        if (failed) return;
+        try {
+          listener(message);
+        } catch (error) {
+          fail(error);
+        }
+      }),
+    onClose: (listener) => {
+      call.once('close', listener);
+      call.once('cancelled', listener);
+    },
+    fail,
+  };
+}
+
+function outboxOf<T>(call: ServerWritableStream<unknown, T>): Outbox<T> {
+  let open = true;
+  const listeners: (() => void)[] = [];
+  const close = (): void => {
+    if (!open) return;
+    open = false;
+    for (const listener of listeners) listener();
+  };
+  call.on('cancelled', close);
+  call.on('close', close);
+  call.on('error', close);
+  return {
+    write: (message) => {
+      if (open) call.write(message);
+    },
+    end: () => {
+      if (open) call.end();
+      close();
+    },
+    fail: (error) => {
+      if (open) call.emit('error', statusOf(error));
+      close();
+    },
+    onClose: (listener) => {
+      if (open) listeners.push(listener);
+      else listener();
+    },
+  };
+}
+
+function exchangeOf(handlers: ExchangeHandlers, guard: Guard) {
+  return {
+    Attend: guard.unary((request: AttendRequest) => handlers.attend(request)),
+    Push: guard.clientStream((messages: Inbox<PushMessage>) => handlers.push(messages)),
+    Pull: guard.serverStream((request: PullRequest, out: Outbox<PullMessage>) => handlers.pull(request, out)),
+  };
+}
+
+function coordinationOf(handlers: CoordinationHandlers, guard: Guard) {
+  const nothing =
+    <Q>(handle: (request: Q) => void) =>
+    (request: Q): Empty => {
+      handle(request);
+      return {};
+    };
+  return {
+    Join: guard.unary((request: JoinRequest) => handlers.join(request)),
+    Heartbeat: guard.unary((request: HeartbeatRequest) => handlers.heartbeat(request)),
+    ReportEvaluation: guard.unary(nothing((request: EvaluationReport) => handlers.reportEvaluation(request))),
+    Enlist: guard.serverStream((request: EnlistRequest, out: Outbox<ServerCommand>) =>
+      handlers.enlist(request, out),
+    ),
+    ReportShard: guard.unary(nothing((request: ShardReport) => handlers.reportShard(request))),
+    Watch: guard.serverStream((_: Empty, out: Outbox<unknown>) => handlers.watch(out)),
+    Stop: guard.unary(nothing(() => handlers.stop())),
+  };
+}

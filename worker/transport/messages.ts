@@ -1,0 +1,123 @@
+// TypeScript shapes of protos/lepton/{coordination,exchange}/v1, as proto-loader gives them with the options of services.ts.
+import type { Directive } from '../protocol/gather.ts';
+import type { Totals } from '../protocol/ledger.ts';
+
+export interface ProtocolRange {
+  readonly oldest: number;
+  readonly newest: number;
+}
+
+export interface JoinRequest {
+  readonly protocol: ProtocolRange;
+  readonly rank: number;
+  readonly attempt: number;
+  readonly plan: string;
+}
+export interface JoinResponse {
+  readonly epoch: number;
+  readonly initialize: boolean;
+  readonly chunkLength: number;
+}
+
+export interface HeartbeatRequest {
+  readonly rank: number;
+  readonly epoch: number;
+  readonly step: number;
+  readonly samplesPerSecond: number;
+  readonly waitRatio: number;
+  readonly state: string;
+}
+export interface HeartbeatResponse {
+  readonly rejoin: boolean;
+}
+
+export interface EvaluationReport {
+  readonly rank: number;
+  readonly epoch: number;
+  readonly step: number;
+  readonly totals: Totals;
+}
+
+export interface EnlistRequest {
+  readonly protocol: ProtocolRange;
+  readonly server: number;
+  readonly attempt: number;
+}
+
+export interface LoadCommand {
+  readonly epoch: number;
+  readonly plan: string;
+  readonly checkpoint: string;
+}
+export interface CopyCommand {
+  readonly epoch: number;
+  readonly step: number;
+  readonly folder: string;
+}
+export interface NormCommand {
+  readonly epoch: number;
+  readonly step: number;
+  readonly factor: number;
+}
+/** Exactly one is set. */
+export interface ServerCommand {
+  readonly load?: LoadCommand;
+  readonly copy?: CopyCommand;
+  readonly norm?: NormCommand;
+}
+
+export interface Saved {
+  readonly step: number;
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly from: number;
+  readonly to: number;
+}
+/** Exactly one of the reports is set. */
+export interface ShardReport {
+  readonly server: number;
+  readonly epoch: number;
+  readonly loaded?: { readonly shardBytes: number };
+  readonly initialized?: Readonly<Record<string, never>>;
+  readonly copied?: { readonly step: number };
+  readonly saved?: Saved;
+  readonly norm?: { readonly step: number; readonly blocks: readonly number[] };
+  readonly failed?: { readonly code: string; readonly message: string };
+}
+
+export type Empty = Readonly<Record<string, never>>;
+
+export interface AttendRequest {
+  readonly protocol: ProtocolRange;
+  readonly rank: number;
+  readonly epoch: number;
+}
+export interface AttendResponse {
+  readonly step: number;
+}
+
+/** Exactly one of gradient, initial and record is set. */
+export interface PushMessage {
+  readonly epoch: number;
+  readonly rank: number;
+  readonly step: number;
+  readonly gradient?: { readonly chunk: number; readonly weight: number; readonly learningRate: number };
+  readonly initial?: { readonly chunk: number };
+  readonly record?: Totals;
+  readonly data: Uint8Array;
+}
+
+export interface PullRequest {
+  readonly rank: number;
+  readonly epoch: number;
+  readonly step: number;
+}
+
+/** Exactly one of parameters and begin is set. */
+export interface PullMessage {
+  readonly step: number;
+  readonly parameters?: { readonly chunk: number };
+  readonly begin?: { readonly directive: Directive };
+  readonly data: Uint8Array;
+}

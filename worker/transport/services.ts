@@ -1,0 +1,43 @@
+// The two services as grpc-js wants them, loaded from protos/. The place where hot messages get their own serializers.
+import { join } from 'node:path';
+import { type GrpcObject, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js';
+import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
+
+const PROTOS = join(import.meta.dirname, '../../protos');
+
+/** Versions of both services that this program speaks. */
+export const PROTOCOL = { oldest: 1, newest: 1 } as const;
+
+/** Numbers above 2^53 do not occur (epochs, steps and samples count far below it). */
+function definitions(): PackageDefinition {
+  return loadSync(['lepton/coordination/v1/coordination.proto', 'lepton/exchange/v1/exchange.proto'], {
+    includeDirs: [PROTOS],
+    longs: Number,
+    defaults: true,
+    oneofs: true,
+  });
+}
+
+interface Services {
+  readonly coordination: ServiceClientConstructor;
+  readonly exchange: ServiceClientConstructor;
+}
+
+let loaded: Services | undefined;
+
+export function services(): Services {
+  if (!loaded) {
+    const root = loadPackageDefinition(definitions());
+    loaded = {
+      coordination: serviceAt(root, ['lepton', 'coordination', 'v1', 'Coordination']),
+      exchange: serviceAt(root, ['lepton', 'exchange', 'v1', 'Exchange']),
+    };
+  }
+  return loaded;
+}
+
+function serviceAt(root: GrpcObject, path: readonly string[]): ServiceClientConstructor {
+  let at: unknown = root;
+  for (const part of path) at = (at as GrpcObject)[part];
+  return at as ServiceClientConstructor;
+}
