@@ -1,0 +1,19 @@
+// Scalar fields that several parts of a spec share, each with its bounds. No objects.
+import { z } from 'zod';
+
+export const whole = (minimum: number, maximum: number) => z.int().min(minimum).max(maximum);
+export const text = (maximum: number) => z.string().min(1).max(maximum);
+
+/** Sizes of kernels, windows, units: far above anything useful, far below what overflows. */
+export const size = () => whole(1, 65_536);
+export const fraction = () => z.number().min(0).max(1);
+export const rate = () => z.number().min(0).lt(1);
+/** Numbers that are added, multiplied or decayed by; finite in float32. */
+export const positive = () => z.number().gt(0).max(1e30);
+export const real = () => z.number().min(-1e30).max(1e30);
+
+/** A path or file:// URI. Relative paths start at the manifest's folder. */
+export const path = () => text(1024).regex(/^(file:\/\/.+|[^:]+)$/);
+
+/** As `path`, or s3://bucket/key. */
+export const location = () => text(1024).regex(/^((file|s3):\/\/.+|[^:]+)$/);

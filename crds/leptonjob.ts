@@ -1,0 +1,165 @@
+// LeptonJob: all that a user may ask of one training job, with defaults, bounds and meaning. The CRD, the reference page
+// and every check are made from it. Nothing is accepted that nothing acts on.
+import { z } from 'zod';
+import { dataSourceSchema } from './data-source.ts';
+import { path, text, whole } from './fields.ts';
+import { layerSchema } from './layers.ts';
+import { atMostOneOf, exactlyOneOf, type Rule, withRules } from './rules.ts';
+import { trainingSchema } from './training.ts';
+
+export const GROUP = 'lepton.ai';
+export const VERSION = 'v1alpha1';
+export const KIND = 'LeptonJob';
+/** Leaves room for `-worker-1023` in the name of a pod, which is at most 63 characters long. */
+const MAX_NAME_LENGTH = 50;
+
+const modelSchema = withRules(
+  z
+    .strictObject({
+      layers: z
+        .array(layerSchema)
+        .min(1)
+        .max(256)
+        .exactOptional()
+        .describe('A net of layers in a row; the first layer learns its input shape from the data'),
+      source: z
+        .strictObject({ uri: path().describe('Folder of a saved model (model.json, weights.safetensors)') })
+        .exactOptional()
+        .describe('Goes on training a saved model'),
+      program: z
+        .strictObject({
+          module: path().describe(
+            'TypeScript or JavaScript module that exports the model and, if it likes, the data',
+          ),
+        })
+        .exactOptional()
+        .describe('Any net, built by your own module; run by the workers alone'),
+    })
+    .describe('What is trained'),
+  exactlyOneOf('layers', 'source', 'program'),
+);
+
+const dataSchema = withRules(
+  z
+    .strictObject({
+      train: dataSourceSchema.describe('Samples to learn from'),
+      evaluate: dataSourceSchema.exactOptional().describe('Samples to measure on after every epoch'),
+      validationSplit: z
+        .number()
+        .gt(0)
+        .lt(1)
+        .exactOptional()
+        .describe('Share of the training samples to measure on instead, drawn by seed'),
+      shuffle: z.boolean().default(true).describe('Whether every epoch has its own random order'),
+    })
+    .describe('Samples to learn from and to measure on'),
+  atMostOneOf('evaluate', 'validationSplit'),
+);
+
+const consistencySchema = z.strictObject({
+  mode: z
+    .enum(['bulkSynchronous'])
+    .default('bulkSynchronous')
+    .describe('bulkSynchronous: every step waits for the gradients of all workers'),
+});
+
+const dataUnlessProgram: Rule = {
+  cel: 'has(self.data) || has(self.model.program)',
+  message: 'expected data, which only model.program may supply itself',
+  holds: (self) =>
+    self['data'] !== undefined || (self['model'] as { program?: unknown }).program !== undefined,
+};
+
+export const leptonJobSpecSchema = withRules(
+  z
+    .strictObject({
+      model: modelSchema,
+      data: dataSchema.exactOptional(),
+      training: trainingSchema,
+      exchange: z
+        .strictObject({ consistency: consistencySchema.prefault({}).describe('What a step waits for') })
+        .prefault({})
+        .describe('How workers exchange gradients'),
+      worker: z
+        .strictObject({ replicas: whole(1, 1024).default(1).describe('Number of workers') })
+        .prefault({})
+        .describe('Processes that compute gradients'),
+      parameterServer: z
+        .strictObject({
+          replicas: whole(1, 64).default(1).describe('Number of servers; parameters are split by bytes'),
+        })
+        .prefault({})
+        .describe('Processes that hold the parameters and apply the optimizer'),
+      checkpoint: z
+        .strictObject({
+          uri: path()
+            .exactOptional()
+            .describe('Folder of the checkpoints; default: checkpoints/ in the output folder'),
+          everySteps: whole(1, 1_000_000_000).default(500).describe('Global steps between two checkpoints'),
+          keep: whole(1, 1000).default(3).describe('How many of the newest checkpoints to keep'),
+        })
+        .prefault({})
+        .describe('What a run can resume from'),
+      output: z
+        .strictObject({
+          uri: path().exactOptional().describe('Folder of the results; default: runs/<name>/<time>/'),
+          formats: z
+            .array(z.enum(['safetensors']))
+            .min(1)
+            .max(1)
+            .default(['safetensors'])
+            .describe('File formats of the weights'),
+        })
+        .prefault({})
+        .describe('Where the model, the history and the curves go'),
+      maxRestarts: whole(0, 1_000_000)
+        .default(3)
+        .describe('How many processes may be replaced before the job fails'),
+      activeDeadlineSeconds: whole(1, 31_536_000)
+        .exactOptional()
+        .describe('Longest time the job may run; then it stops with a checkpoint and counts as failed'),
+    })
+    .describe('What the job should do'),
+  dataUnlessProgram,
+);
+
+const nameRule: Rule = {
+  cel: `self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= ${MAX_NAME_LENGTH}`,
+  message: `metadata.name: expected at most ${MAX_NAME_LENGTH} lower-case letters, digits and '-', starting with a letter`,
+  holds: (self) => {
+    const { name } = self['metadata'] as { name: string };
+    return /^[a-z]([-a-z0-9]*[a-z0-9])?$/.test(name) && name.length <= MAX_NAME_LENGTH;
+  },
+};
+
+const stringMap = () => z.record(z.string(), z.string());
+
+export const leptonJobSchema = withRules(
+  z
+    .strictObject({
+      apiVersion: z.literal(`${GROUP}/${VERSION}`).describe('Version of this schema'),
+      kind: z.literal(KIND).describe('Kind of object'),
+      metadata: z
+        .looseObject({
+          name: text(253).describe('Name of the job'),
+          labels: stringMap().exactOptional(),
+          annotations: stringMap().exactOptional(),
+        })
+        .describe('Name, labels and annotations, as of every Kubernetes object'),
+      spec: leptonJobSpecSchema,
+    })
+    .describe('A training job'),
+  nameRule,
+);
+
+export type LeptonJob = z.output<typeof leptonJobSchema>;
+/** What a user writes: fields with a default may be left out. */
+export type LeptonJobInput = z.input<typeof leptonJobSchema>;
+export type LeptonJobSpec = LeptonJob['spec'];
+export type ModelSpec = LeptonJobSpec['model'];
+export type DataSpec = NonNullable<LeptonJobSpec['data']>;
+
+export type { DataFormat, DataSource } from './data-source.ts';
+export type { ActivationName, InitializerName, LayerKind, LayerSpec } from './layers.ts';
+export { onlyEntry } from './rules.ts';
+export type { LossName, MetricName, OptimizerChoice, ScheduleChoice, TrainingSpec } from './training.ts';

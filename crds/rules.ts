@@ -1,0 +1,73 @@
+// Rules between fields, each written once: the check that zod runs and the CEL expression that the API server runs.
+// No fields of any kind of object.
+import { z } from 'zod';
+
+export interface Rule {
+  /** CEL over `self`; only the part of the language that reads the same in JavaScript, so that tests can run both. */
+  readonly cel: string;
+  readonly message: string;
+  holds(self: Readonly<Record<string, unknown>>): boolean;
+}
+
+/** The extension of OpenAPI that carries the rules into the CRD. */
+export const VALIDATIONS = 'x-kubernetes-validations';
+
+/** Attaches rules to an object schema, for both judges. */
+export function withRules<T extends z.ZodObject>(schema: T, ...rules: readonly Rule[]): T {
+  const checked = schema.superRefine((value, context) => {
+    for (const rule of rules) {
+      if (!rule.holds(value)) context.addIssue({ code: 'custom', message: rule.message });
+    }
+  });
+  return checked.meta({
+    ...schema.meta(),
+    [VALIDATIONS]: rules.map(({ cel, message }) => ({ rule: cel, message })),
+  });
+}
+
+export function exactlyOneOf(...keys: readonly string[]): Rule {
+  return {
+    cel: `${count(keys)} == 1`,
+    message: `expected exactly one of ${keys.join(', ')}`,
+    holds: (self) => given(self, keys).length === 1,
+  };
+}
+
+export function atMostOneOf(...keys: readonly string[]): Rule {
+  return {
+    cel: `${count(keys)} <= 1`,
+    message: `expected at most one of ${keys.join(', ')}`,
+    holds: (self) => given(self, keys).length <= 1,
+  };
+}
+
+/** `key` may be given only where the string field `discriminator` has one of `values`. */
+export function onlyWith(key: string, discriminator: string, values: readonly string[]): Rule {
+  const list = values.map((value) => `'${value}'`).join(', ');
+  return {
+    cel: `!has(self.${key}) || self.${discriminator} in [${list}]`,
+    message: `${key} is only for ${discriminator} ${values.join(', ')}`,
+    holds: (self) => self[key] === undefined || values.includes(String(self[discriminator])),
+  };
+}
+
+function count(keys: readonly string[]): string {
+  return keys.map((key) => `(has(self.${key}) ? 1 : 0)`).join(' + ');
+}
+
+function given(self: Readonly<Record<string, unknown>>, keys: readonly string[]): readonly string[] {
+  return keys.filter((key) => self[key] !== undefined);
+}
+
+type OnlyEntry<T> = { [K in keyof T]-?: readonly [kind: K, options: Exclude<T[K], undefined>] }[keyof T];
+
+/** The one field of an object that `exactlyOneOf` all its fields, as [key, value] of one type per key. */
+export function onlyEntry<T extends object>(object: T): OnlyEntry<T> {
+  const entries = Object.entries(object).filter(([, value]) => value !== undefined);
+  return entries[0] as unknown as OnlyEntry<T>;
+}
+
+/** An object of optional fields of which exactly one must be given. */
+export function oneOf<S extends z.core.$ZodLooseShape>(shape: S, description: string) {
+  return withRules(z.strictObject(shape).describe(description), exactlyOneOf(...Object.keys(shape)));
+}
