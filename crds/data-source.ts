@@ -1,6 +1,6 @@
 // Where samples come from and how they are prepared. Reading them is worker/data's business.
 import { z } from 'zod';
-import { fraction, location, positive, real, size, text, whole } from './fields.ts';
+import { location, positive, real, size, text, whole } from './fields.ts';
 import { onlyWith, type Rule, withRules } from './rules.ts';
 
 export const DATA_FORMATS = [
@@ -47,10 +47,10 @@ const augmentSchema = z
       })
       .exactOptional()
       .describe('Random crops'),
-    shift: fraction()
+    shift: whole(1, 256)
       .exactOptional()
       .describe(
-        'Moves each image by up to this share of its height and width; the edge fills what becomes free',
+        'Moves each image by up to this many pixels in both directions; zeros fill what becomes free',
       ),
   })
   .describe('Random changes of training images; the same seed, epoch and sample give the same change');

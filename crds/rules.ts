@@ -14,14 +14,11 @@ export const VALIDATIONS = 'x-kubernetes-validations';
 
 /** Attaches rules to an object schema, for both judges. */
 export function withRules<T extends z.ZodObject>(schema: T, ...rules: readonly Rule[]): T {
-  const checked = schema.superRefine((value, context) => {
+  const validations = rules.map(({ cel, message }) => ({ rule: cel, message }));
+  return schema.meta({ ...schema.meta(), [VALIDATIONS]: validations }).superRefine((value, context) => {
     for (const rule of rules) {
       if (!rule.holds(value)) context.addIssue({ code: 'custom', message: rule.message });
     }
-  });
-  return checked.meta({
-    ...schema.meta(),
-    [VALIDATIONS]: rules.map(({ cel, message }) => ({ rule: cel, message })),
   });
 }
 
