@@ -32,6 +32,7 @@ const bothOrNone: Rule = {
   message: 'labels needs features',
   holds: (self) =>
     self['features'] !== undefined || self['labels'] === undefined || self['format'] === 'cifar100',
+  got: () => 'labels alone',
 };
 
 const numbers = () => z.array(real()).min(1).max(4096);
@@ -61,7 +62,7 @@ export const dataSourceSchema = withRules(
       format: z.enum(DATA_FORMATS).describe('How the bytes are laid out'),
       uri: location().describe('Folder or file: a path, file:///path or s3://bucket/key'),
       endpoint: text(512)
-        .regex(/^https?:\/\//)
+        .regex(/^https?:\/\//, 'expected http://… or https://…')
         .exactOptional()
         .describe('S3-compatible endpoint of an s3:// uri; default: AWS'),
       split: z.enum(['train', 'test']).exactOptional().describe('Which part of the data set; default: train'),
@@ -87,10 +88,7 @@ export const dataSourceSchema = withRules(
         .length(2)
         .exactOptional()
         .describe('[height, width] that images are resized to'),
-      channels: z
-        .union([z.literal(1), z.literal(3)])
-        .exactOptional()
-        .describe('1: grey, 3: colour (default)'),
+      channels: z.literal([1, 3]).exactOptional().describe('1: grey, 3: colour (default)'),
       scale: positive()
         .exactOptional()
         .describe('Factor of every value; default: 1/255 for 8-bit images, 1 otherwise'),

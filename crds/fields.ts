@@ -13,7 +13,8 @@ export const positive = () => z.number().gt(0).max(1e30);
 export const real = () => z.number().min(-1e30).max(1e30);
 
 /** A path or file:// URI. Relative paths start at the manifest's folder. */
-export const path = () => text(1024).regex(/^(file:\/\/.+|[^:]+)$/);
+export const path = () => text(1024).regex(/^(file:\/\/.+|[^:]+)$/, 'expected a path or file:///path');
 
 /** As `path`, or s3://bucket/key. */
-export const location = () => text(1024).regex(/^((file|s3):\/\/.+|[^:]+)$/);
+export const location = () =>
+  text(1024).regex(/^((file|s3):\/\/.+|[^:]+)$/, 'expected a path, file:///path or s3://bucket/key');

@@ -39,7 +39,7 @@ const padding = () =>
 function layer<S extends z.core.$ZodLooseShape>(description: string, shape: S) {
   const named = {
     name: text(63)
-      .regex(/^[A-Za-z][A-Za-z0-9_.-]*$/)
+      .regex(/^[A-Za-z][A-Za-z0-9_.-]*$/, "expected letters, digits, '_', '.', '-', starting with a letter")
       .exactOptional()
       .describe('Unique name of the layer; default: its kind and a number'),
     ...shape,

@@ -68,6 +68,7 @@ const dataUnlessProgram: Rule = {
   message: 'expected data, which only model.program may supply itself',
   holds: (self) =>
     self['data'] !== undefined || (self['model'] as { program?: unknown }).program !== undefined,
+  got: () => 'none',
 };
 
 export const leptonJobSpecSchema = withRules(
@@ -125,11 +126,12 @@ export const leptonJobSpecSchema = withRules(
 
 const nameRule: Rule = {
   cel: `self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= ${MAX_NAME_LENGTH}`,
-  message: `metadata.name: expected at most ${MAX_NAME_LENGTH} lower-case letters, digits and '-', starting with a letter`,
+  message: `expected metadata.name of at most ${MAX_NAME_LENGTH} lower-case letters, digits and '-', starting with a letter`,
   holds: (self) => {
     const { name } = self['metadata'] as { name: string };
     return /^[a-z]([-a-z0-9]*[a-z0-9])?$/.test(name) && name.length <= MAX_NAME_LENGTH;
   },
+  got: (self) => (self['metadata'] as { name: string }).name,
 };
 
 const stringMap = () => z.record(z.string(), z.string());

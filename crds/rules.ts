@@ -7,6 +7,8 @@ export interface Rule {
   readonly cel: string;
   readonly message: string;
   holds(self: Readonly<Record<string, unknown>>): boolean;
+  /** What was found instead, for the message of zod. */
+  got(self: Readonly<Record<string, unknown>>): string;
 }
 
 /** The extension of OpenAPI that carries the rules into the CRD. */
@@ -17,7 +19,8 @@ export function withRules<T extends z.ZodObject>(schema: T, ...rules: readonly R
   const validations = rules.map(({ cel, message }) => ({ rule: cel, message }));
   return schema.meta({ ...schema.meta(), [VALIDATIONS]: validations }).superRefine((value, context) => {
     for (const rule of rules) {
-      if (!rule.holds(value)) context.addIssue({ code: 'custom', message: rule.message });
+      if (!rule.holds(value))
+        context.addIssue({ code: 'custom', message: `${rule.message}, got ${rule.got(value)}` });
     }
   });
 }
@@ -27,6 +30,7 @@ export function exactlyOneOf(...keys: readonly string[]): Rule {
     cel: `${count(keys)} == 1`,
     message: `expected exactly one of ${keys.join(', ')}`,
     holds: (self) => given(self, keys).length === 1,
+    got: (self) => given(self, keys).join(' and ') || 'none',
   };
 }
 
@@ -35,6 +39,7 @@ export function atMostOneOf(...keys: readonly string[]): Rule {
     cel: `${count(keys)} <= 1`,
     message: `expected at most one of ${keys.join(', ')}`,
     holds: (self) => given(self, keys).length <= 1,
+    got: (self) => given(self, keys).join(' and '),
   };
 }
 
@@ -43,8 +48,9 @@ export function onlyWith(key: string, discriminator: string, values: readonly st
   const list = values.map((value) => `'${value}'`).join(', ');
   return {
     cel: `!has(self.${key}) || self.${discriminator} in [${list}]`,
-    message: `${key} is only for ${discriminator} ${values.join(', ')}`,
+    message: `expected ${key} only with ${discriminator} ${values.join(', ')}`,
     holds: (self) => self[key] === undefined || values.includes(String(self[discriminator])),
+    got: (self) => `${discriminator} ${self[discriminator]}`,
   };
 }
 

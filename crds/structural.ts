@@ -143,7 +143,7 @@ function structural(printed: JsonSchema, path: string): StructuralSchema {
   return result;
 }
 
-/** Whole number or text is the one union of types that a CRD knows; one type's literals become its enum. */
+/** Whole number or text is the one union that a CRD knows. */
 function union(branches: readonly JsonSchema[], path: string): StructuralSchema {
   const types = branches.map(({ type }) => type);
   if (types.length === 2 && types[0] === 'integer' && types[1] === 'string') {
@@ -157,10 +157,6 @@ function union(branches: readonly JsonSchema[], path: string): StructuralSchema 
       ...(number as StructuralSchema),
       ...(string as StructuralSchema),
     };
-  }
-  const values = branches.flatMap((branch) => branch.enum ?? []);
-  if (new Set(types).size === 1 && branches.every((branch) => branch.enum)) {
-    return { ...structural(branches[0] as JsonSchema, path), enum: values };
   }
   throw new SchemaError(path, `a union of ${types.join(', ')} has no structural form`);
 }
