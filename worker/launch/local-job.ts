@@ -1,6 +1,18 @@
 // A job as processes of this host: starts roles, watches them, restarts the dead, ends them all. No training here.
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
-import type { JobProgress, JobResult, LogLine } from '../protocol/progress.ts';
+import { RuntimeError } from '../protocol/errors.ts';
+import type { JobPhase, JobProgress, JobResult, LogLine } from '../protocol/progress.ts';
+import type { ReportedProgress } from '../roles/progress-board.ts';
+import type { RoleConfigInput } from '../roles/role-config.ts';
+import { CoordinationClient, type Incoming } from '../transport/clients.ts';
+import { newToken } from '../transport/token.ts';
+import { Child, type ChildEnd } from './child.ts';
+import { freePorts } from './ports.ts';
+import { Restarts } from './restarts.ts';
 
 export type { EpochRecord, JobPhase, JobProgress, JobResult, LogLine } from '../protocol/progress.ts';
 
@@ -13,15 +25,331 @@ export interface LocalJobOptions {
   readonly seed: number;
   /** Go on from the newest committed checkpoint below `spec.checkpoint.uri`, if there is one. */
   readonly resume?: boolean;
+  /** Only for tests of the runtime itself. */
+  readonly testing?: RoleConfigInput['testing'];
+  readonly deadlines?: RoleConfigInput['deadlines'];
 }
 
 export interface LocalJob extends AsyncDisposable {
   onProgress(listener: (progress: JobProgress) => void): void;
   onLog(listener: (line: LogLine) => void): void;
+  /** The newest progress. */
+  readonly progress: JobProgress;
   /** Always resolves; a failure is in `error`. */
   readonly finished: Promise<JobResult>;
   /** Writes a checkpoint, then ends all children. */
   stop(): Promise<void>;
 }
 
-export declare function startLocalJob(options: LocalJobOptions): Promise<LocalJob>;
+/** Time for a checkpoint and a graceful end after `stop`. */
+const STOP_MS = 30_000;
+/** Time in which processes of a finished job end by themselves. */
+const END_MS = 2000;
+const WATCH_RETRY_MS = 100;
+const CALL_MS = 5000;
+
+/** Starts all processes. Problems of the job itself show in `finished`; throws where the host refuses (folders, ports). */
+export async function startLocalJob(options: LocalJobOptions): Promise<LocalJob> {
+  await mkdir(options.directory, { recursive: true }).catch((cause: Error) => {
+    throw new RuntimeError('OUTPUT_WRITE_FAILED', `${options.directory}: cannot be made: ${cause.message}`, {
+      cause,
+    });
+  });
+  const configs = await mkdtemp(join(tmpdir(), 'lepton-job-'));
+  const ports = await freePorts(options.spec.parameterServer.replicas);
+  const job = new ProcessJob(options, configs, ports);
+  await job.start();
+  return job;
+}
+
+interface Slot {
+  readonly role: 'server' | 'worker';
+  readonly rank: number;
+  attempt: number;
+  state: 'starting' | 'running' | 'restarting' | 'done';
+  child: Child | undefined;
+}
+
+class ProcessJob implements LocalJob {
+  readonly finished: Promise<JobResult>;
+  readonly #options: LocalJobOptions;
+  readonly #configs: string;
+  readonly #servers: readonly string[];
+  readonly #token = newToken();
+  readonly #run = randomBytes(5).toString('hex');
+  readonly #slots: readonly Slot[];
+  readonly #restarts: Restarts;
+  readonly #coordinator: CoordinationClient;
+  readonly #result = Promise.withResolvers<JobResult>();
+  readonly #progressListeners: ((progress: JobProgress) => void)[] = [];
+  readonly #logListeners: ((line: LogLine) => void)[] = [];
+  readonly #startedMs = performance.now();
+  readonly #killAll = (): void => {
+    for (const { child } of this.#slots) child?.kill();
+  };
+  #reported: ReportedProgress;
+  #watch: Incoming<ReportedProgress> | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+  #stopAsked = false;
+  #over = false;
+
+  constructor(options: LocalJobOptions, configs: string, ports: readonly number[]) {
+    this.#options = options;
+    this.#configs = configs;
+    this.#servers = ports.map((port) => `127.0.0.1:${port}`);
+    this.#restarts = new Restarts(options.spec);
+    const slot = (role: Slot['role'], rank: number): Slot => ({
+      role,
+      rank,
+      attempt: 0,
+      state: 'starting',
+      child: undefined,
+    });
+    this.#slots = [
+      ...ports.map((_, rank) => slot('server', rank)),
+      ...Array.from({ length: options.spec.worker.replicas }, (_, rank) => slot('worker', rank)),
+    ];
+    this.#reported = emptyProgress(options.spec);
+    const chunkBytes = 2 ** 20;
+    this.#coordinator = new CoordinationClient({
+      address: this.#servers[0]!,
+      token: this.#token,
+      chunkBytes,
+    });
+    this.finished = this.#result.promise;
+  }
+
+  get progress(): JobProgress {
+    const known = (role: Slot['role'], rank: number) => {
+      const found = this.#slots.find((slot) => slot.role === role && slot.rank === rank)!;
+      return {
+        restarts: found.attempt,
+        ...(found.child?.pid === undefined ? {} : { pid: found.child.pid }),
+        ...(found.state === 'restarting' || found.state === 'done' ? { state: found.state } : {}),
+      };
+    };
+    return {
+      ...this.#reported,
+      workers: this.#reported.workers.map((worker) => ({ ...worker, ...known('worker', worker.rank) })),
+      servers: this.#reported.servers.map((server) => ({ ...server, ...known('server', server.index) })),
+    };
+  }
+
+  onProgress(listener: (progress: JobProgress) => void): void {
+    this.#progressListeners.push(listener);
+  }
+
+  onLog(listener: (line: LogLine) => void): void {
+    this.#logListeners.push(listener);
+  }
+
+  async start(): Promise<void> {
+    process.on('exit', this.#killAll);
+    await Promise.all(this.#slots.map((slot) => this.#startSlot(slot)));
+    this.#watchProgress();
+    const { activeDeadlineSeconds } = this.#options.spec;
+    if (activeDeadlineSeconds !== undefined)
+      this.#deadline = setTimeout(
+        () => void this.#passDeadline(activeDeadlineSeconds),
+        activeDeadlineSeconds * 1000,
+      );
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#over && !this.#stopAsked) {
+      this.#stopAsked = true;
+      const timeout = setTimeout(() => void this.#close('Stopped'), STOP_MS);
+      this.#coordinator.stop(STOP_MS).catch(() => this.#close('Stopped'));
+      await this.finished;
+      clearTimeout(timeout);
+    }
+    await this.finished;
+  }
+
+  /** Ends everything at once, without a checkpoint unless the job is over. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#over) await this.#close('Stopped');
+    await this.finished;
+  }
+
+  async #startSlot(slot: Slot): Promise<void> {
+    const path = join(this.#configs, `${slot.role}-${slot.rank}-${slot.attempt}.json`);
+    await writeFile(path, JSON.stringify(this.#configOf(slot)), { mode: 0o600 });
+    if (this.#over) return;
+    const child = new Child(`${slot.role}-${slot.rank}`, path, (line) => this.#log(line));
+    slot.child = child;
+    slot.state = 'running';
+    void child.ended.then((end) => this.#ended(slot, child, end));
+  }
+
+  #configOf({ role, rank, attempt }: Slot): RoleConfigInput {
+    const { name, spec, seed, directory, resume = false, testing, deadlines } = this.#options;
+    return {
+      job: { name, run: this.#run },
+      role,
+      rank,
+      attempt,
+      workers: spec.worker.replicas,
+      servers: [...this.#servers],
+      token: this.#token,
+      spec,
+      seed,
+      directory,
+      checkpointUri: spec.checkpoint.uri ?? join(directory, 'checkpoints'),
+      resume,
+      exitWithParent: true,
+      ...(testing ? { testing } : {}),
+      ...(deadlines ? { deadlines } : {}),
+    };
+  }
+
+  async #ended(slot: Slot, child: Child, end: ChildEnd): Promise<void> {
+    if (this.#over || slot.child !== child) return;
+    const decision = this.#restarts.decide(child.name, end);
+    if (decision.kind === 'done') {
+      slot.state = 'done';
+      return;
+    }
+    if (decision.kind === 'fail') {
+      await this.#close('Failed', { code: decision.code, message: decision.message });
+      return;
+    }
+    slot.state = 'restarting';
+    slot.attempt++;
+    this.#note('warning', 'process ended, starting it again', {
+      name: child.name,
+      signal: end.signal,
+      exitCode: end.code,
+      ...(end.error ? { error: end.error.message } : {}),
+      attempt: slot.attempt,
+    });
+    this.#show();
+    await new Promise((resolve) => setTimeout(resolve, decision.delayMs));
+    if (!this.#over) await this.#startSlot(slot);
+  }
+
+  /** Watches the coordinator; when that is restarted, watches the next one. */
+  #watchProgress(): void {
+    if (this.#over) return;
+    this.#watch = this.#coordinator.watch<ReportedProgress>();
+    this.#watch.onMessage((progress) => this.#heard(progress));
+    this.#watch.onEnd(() => {
+      if (!this.#over) setTimeout(() => this.#watchProgress(), WATCH_RETRY_MS);
+    });
+  }
+
+  #heard(progress: ReportedProgress): void {
+    if (this.#over) return;
+    if (progress.step > this.#reported.step) this.#restarts.progressed();
+    this.#reported = progress;
+    this.#show();
+    for (const { rank, state } of progress.workers) if (state === 'lost') this.#replaceSilent(rank);
+    const { phase, message = '', errorCode } = progress;
+    if (phase === 'Failed') void this.#close('Failed', { code: errorCode || 'INTERNAL', message });
+    else if (phase === 'Succeeded' || phase === 'Stopped') void this.#close(phase);
+  }
+
+  /** A worker that says nothing any more is ended; its place is filled as after any other death. */
+  #replaceSilent(rank: number): void {
+    const slot = this.#slots.find((found) => found.role === 'worker' && found.rank === rank);
+    if (slot?.state === 'running') slot.child?.kill();
+  }
+
+  async #passDeadline(seconds: number): Promise<void> {
+    const error = {
+      code: 'DEADLINE_EXCEEDED',
+      message: `the job ran longer than activeDeadlineSeconds (${seconds}); its last state is in a checkpoint`,
+    };
+    this.#stopAsked = true;
+    const timeout = setTimeout(() => void this.#close('Failed', error), STOP_MS);
+    this.#deadlineError = error;
+    this.#coordinator.stop(STOP_MS).catch(() => this.#close('Failed', error));
+    await this.finished;
+    clearTimeout(timeout);
+  }
+
+  #deadlineError: JobResult['error'];
+
+  async #close(asked: JobResult['phase'], error?: JobResult['error']): Promise<void> {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#deadline);
+    this.#watch?.cancel();
+    this.#coordinator.close();
+    await this.#endChildren(asked === 'Succeeded' || asked === 'Stopped' ? END_MS : 0);
+    process.off('exit', this.#killAll);
+    await rm(this.#configs, { recursive: true, force: true });
+    const failure = asked === 'Stopped' ? (this.#deadlineError ?? error) : error;
+    const phase = failure ? 'Failed' : asked;
+    this.#reported = { ...this.#reported, phase, ...(failure ? { message: failure.message } : {}) };
+    this.#show();
+    this.#result.resolve(this.#resultOf(phase, failure));
+  }
+
+  /** Resolves when no child is left. */
+  async #endChildren(graceMs: number): Promise<void> {
+    const ends = this.#slots.flatMap(({ child }) => (child ? [child.ended] : []));
+    const timer = setTimeout(this.#killAll, graceMs);
+    await Promise.all(ends);
+    clearTimeout(timer);
+  }
+
+  #resultOf(phase: JobResult['phase'], error: JobResult['error']): JobResult {
+    const { step, history, evaluation } = this.#reported;
+    const seconds = history.reduce((sum, record) => sum + record.seconds, 0);
+    const samples = history.reduce((sum, record) => sum + (record.samples ?? 0), 0);
+    return {
+      phase,
+      steps: step,
+      epochs: history.length,
+      train: history.at(-1)?.train ?? {},
+      evaluate: evaluation,
+      samplesPerSecond: seconds > 0 ? samples / seconds : this.#reported.samplesPerSecond,
+      seconds: (performance.now() - this.#startedMs) / 1000,
+      directory: this.#options.directory,
+      ...(error ? { error } : {}),
+    };
+  }
+
+  #show(): void {
+    const { progress } = this;
+    for (const listener of this.#progressListeners) listener(progress);
+  }
+
+  #note(level: LogLine['level'], message: string, fields: LogLine['fields']): void {
+    this.#log({ time: new Date().toISOString(), source: 'launcher', level, message, fields });
+  }
+
+  #log(line: LogLine): void {
+    for (const listener of this.#logListeners) listener(line);
+  }
+}
+
+function emptyProgress(spec: LeptonJobSpec): ReportedProgress {
+  const phase: JobPhase = 'Starting';
+  return {
+    phase,
+    step: 0,
+    steps: 0,
+    epoch: 1,
+    epochs: spec.training.epochs,
+    stepInEpoch: 0,
+    stepsPerEpoch: spec.training.stepsPerEpoch ?? 0,
+    metrics: {},
+    evaluation: {},
+    samplesPerSecond: 0,
+    workers: Array.from({ length: spec.worker.replicas }, (_, rank) => ({
+      rank,
+      state: 'starting',
+      step: 0,
+      samplesPerSecond: 0,
+      waitRatio: 0,
+    })),
+    servers: Array.from({ length: spec.parameterServer.replicas }, (_, index) => ({
+      index,
+      state: 'starting',
+      shardBytes: 0,
+    })),
+    history: [],
+  };
+}

@@ -22,7 +22,7 @@ export type CutMessage =
 export type CutEffect =
   | { readonly kind: 'copy'; readonly server: number; readonly step: number }
   | { readonly kind: 'taken'; readonly step: number }
-  | { readonly kind: 'commit'; readonly step: number; readonly files: readonly ShardFile[] };
+  | { readonly kind: 'commit'; readonly step: number; readonly files: ShardFile[] };
 
 /** One cut at a time: the next begins when the one before is committed, so training waits where disks are slower than steps. */
 export class Cut {

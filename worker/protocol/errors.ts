@@ -16,7 +16,6 @@ export const RUNTIME_ERRORS = {
   BAD_ROLE_CONFIG: 'end',
   PORT_TAKEN: 'end',
   LOSS_NOT_FINITE: 'end',
-  BATCH_TOO_LARGE: 'end',
   CHECKPOINT_WRITE_FAILED: 'end',
   CHECKPOINT_MISMATCH: 'end',
   CHECKPOINT_TORN: 'end',

@@ -81,8 +81,9 @@ export class Membership {
   #epoch: number;
   #phase: Phase = 'gathering';
   readonly #enlisted = new Set<number>();
-  /** Servers that answered in the present phase. */
-  #answered = new Set<number>();
+  /** Servers that loaded, and those whose initial parameters are complete (an empty shard's are at once). */
+  #loaded = new Set<number>();
+  #initialized = new Set<number>();
   /** Epoch of the last load. */
   #base = 0;
   #step: number | undefined;
@@ -130,9 +131,11 @@ export class Membership {
       case 'restorePoint':
         return this.#load(message);
       case 'loaded':
-        return this.#collect('loading', message, () => this.#allLoaded());
+        if (message.epoch === this.#base) this.#loaded.add(message.server);
+        return this.#maybeLoaded();
       case 'initialized':
-        return this.#collect('initializing', message, () => this.#restored(0, true));
+        if (message.epoch === this.#base) this.#initialized.add(message.server);
+        return this.#maybeInitialized();
       case 'anchored':
         return this.#phase === 'anchoring' && message.epoch === this.#base ? this.#becomeReady() : [];
       case 'join':
@@ -160,7 +163,8 @@ export class Membership {
   #load({ epoch, step, foreign }: Extract<MembershipMessage, { kind: 'restorePoint' }>): MembershipEffect[] {
     if (this.#phase !== 'choosing' || epoch !== this.#base) return [];
     this.#phase = 'loading';
-    this.#answered = new Set();
+    this.#loaded = new Set();
+    this.#initialized = new Set();
     this.#step = step;
     this.#foreign = foreign;
     return Array.from({ length: this.#options.servers }, (_, server) => ({
@@ -171,21 +175,16 @@ export class Membership {
     }));
   }
 
-  #collect(
-    phase: Phase,
-    { server, epoch }: { server: number; epoch: number },
-    whenAll: () => MembershipEffect[],
-  ): MembershipEffect[] {
-    if (this.#phase !== phase || epoch !== this.#base) return [];
-    this.#answered.add(server);
-    return this.#answered.size === this.#options.servers ? whenAll() : [];
-  }
-
-  #allLoaded(): MembershipEffect[] {
+  #maybeLoaded(): MembershipEffect[] {
+    if (this.#phase !== 'loading' || this.#loaded.size < this.#options.servers) return [];
     if (this.#step !== undefined) return this.#restored(this.#step, this.#foreign);
     this.#phase = 'initializing';
-    this.#answered = new Set();
-    return this.#members[0]?.waiting ? this.#askInitial() : [];
+    return [...(this.#members[0]?.waiting ? this.#askInitial() : []), ...this.#maybeInitialized()];
+  }
+
+  #maybeInitialized(): MembershipEffect[] {
+    if (this.#phase !== 'initializing' || this.#initialized.size < this.#options.servers) return [];
+    return this.#restored(0, true);
   }
 
   /** `anchor`: the checkpoint is not this run's own, so one is written first. */

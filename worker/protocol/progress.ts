@@ -27,6 +27,8 @@ export interface ServerProgress {
 export interface EpochRecord {
   readonly epoch: number; // counted from 1
   readonly step: number; // steps done at its end
+  /** Samples counted: each of the epoch exactly once. */
+  readonly samples?: number;
   readonly seconds: number;
   readonly samplesPerSecond: number;
   readonly train: Readonly<Record<string, number>>;

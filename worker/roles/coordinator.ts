@@ -1,0 +1,472 @@
+// The coordinator of a job: carries out what membership, ledger and cut decide. Lives in parameter server 0; no gradients here.
+import type { Checkpoints, Found } from '../checkpoint/checkpoints.ts';
+import { folderOf } from '../checkpoint/checkpoints.ts';
+import { planChunks, planShards } from '../protocol/chunks.ts';
+import { Cut, type CutMessage, type ShardFile } from '../protocol/cut.ts';
+import { RuntimeError } from '../protocol/errors.ts';
+import type { Directive } from '../protocol/gather.ts';
+import { Ledger, type LedgerMessage, type LedgerState } from '../protocol/ledger.ts';
+import { Membership, type MembershipEffect, type MembershipMessage } from '../protocol/membership.ts';
+import { NormSum } from '../protocol/norm.ts';
+import type { CoordinationHandlers, Outbox } from '../transport/listener.ts';
+import type {
+  EnlistRequest,
+  EvaluationReport,
+  HeartbeatRequest,
+  HeartbeatResponse,
+  JoinRequest,
+  JoinResponse,
+  PushMessage,
+  ServerCommand,
+  ShardReport,
+} from '../transport/messages.ts';
+import type { Log } from './log.ts';
+import { digestOf, type Plan, parsePlan } from './plan.ts';
+import { ProgressBoard, type ReportedProgress } from './progress-board.ts';
+import type { RoleConfig } from './role-config.ts';
+
+export interface CoordinatorOptions {
+  readonly config: RoleConfig;
+  readonly checkpoints: Checkpoints;
+  readonly log: Log;
+  readonly nowMs: () => number;
+  /** The parameter server in this process. */
+  readonly local: {
+    command(command: ServerCommand): void;
+    announce(step: number, directive: Directive): void;
+  };
+  /** Writes the results from the last checkpoint. */
+  readonly finish: (plan: Plan, folder: string, progress: ReportedProgress) => Promise<void>;
+}
+
+/** How the job ended, after which the process ends as well. */
+export interface Outcome {
+  readonly phase: 'Succeeded' | 'Stopped' | 'Failed';
+  readonly error?: RuntimeError;
+}
+
+interface PendingJoin {
+  resolve(response: JoinResponse): void;
+  reject(error: RuntimeError): void;
+}
+
+const PROGRESS_INTERVAL_MS = 250;
+
+export class Coordinator implements CoordinationHandlers {
+  readonly ended: Promise<Outcome>;
+  readonly #options: CoordinatorOptions;
+  readonly #membership: Membership;
+  readonly #board: ProgressBoard;
+  readonly #cut: Cut;
+  readonly #end = Promise.withResolvers<Outcome>();
+  readonly #servers = new Map<number, Outbox<ServerCommand>>();
+  readonly #joins = new Map<number, PendingJoin>();
+  readonly #watchers = new Set<Outbox<unknown>>();
+  readonly #timer: NodeJS.Timeout;
+  #planText = '';
+  #plan: Plan | undefined;
+  #ledger: Ledger | undefined;
+  #norm: NormSum | undefined;
+  #restorePoint: Found | undefined;
+  /** Of the cut being written: the ledger as it was, and where it goes. */
+  #cutState: { readonly step: number; readonly folder: string; readonly ledger: LedgerState } | undefined;
+  #lastFolder = '';
+  #watched = false;
+  #stopAsked = false;
+  #over = false;
+
+  constructor(options: CoordinatorOptions) {
+    const { config } = options;
+    this.#options = options;
+    this.ended = this.#end.promise;
+    this.#membership = new Membership({
+      workers: config.workers,
+      servers: config.servers.length,
+      attempt: config.attempt,
+      silentMs: config.deadlines.silentSeconds * 1000,
+    });
+    this.#board = new ProgressBoard(config.workers, config.servers.length);
+    this.#cut = new Cut(config.servers.length);
+    this.#timer = setInterval(() => this.#tick(), PROGRESS_INTERVAL_MS);
+    this.#timer.unref();
+  }
+
+  /** The server in this process is ready for commands. */
+  enlistLocal(): void {
+    this.#applyMembership({ kind: 'enlist', server: 0 });
+  }
+
+  /** Resolves when everybody who watches has seen the end, or after the deadline. */
+  async drained(deadlineMs: number): Promise<void> {
+    const until = performance.now() + deadlineMs;
+    while ((this.#watchers.size > 0 || !this.#watched) && performance.now() < until)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
+  // --- what workers ask ---
+
+  join({ rank, attempt, plan }: JoinRequest): Promise<JoinResponse> {
+    if (this.#over) throw new RuntimeError('NOT_READY', 'join: the job has ended');
+    if (this.#planText === '') this.#adopt(plan);
+    const pending = Promise.withResolvers<JoinResponse>();
+    this.#joins.get(rank)?.reject(new RuntimeError('OLD_EPOCH', 'join: overtaken by a newer one'));
+    this.#joins.set(rank, pending);
+    this.#applyMembership({
+      kind: 'join',
+      rank,
+      attempt,
+      digest: digestOf(plan),
+      nowMs: this.#options.nowMs(),
+    });
+    return pending.promise;
+  }
+
+  heartbeat(request: HeartbeatRequest): HeartbeatResponse {
+    const { rank, epoch } = request;
+    const effects = this.#membership.step({ kind: 'heartbeat', rank, epoch, nowMs: this.#options.nowMs() });
+    if (effects.some(({ kind }) => kind === 'rejoin')) return { rejoin: !this.#over };
+    this.#board.heard(request);
+    if (request.state === 'done') this.#membership.step({ kind: 'leave', rank, epoch });
+    return { rejoin: false };
+  }
+
+  reportEvaluation({ rank, epoch, step, totals }: EvaluationReport): void {
+    this.#mustBeCurrent(rank, epoch);
+    this.#applyLedger({ kind: 'evaluation', rank, step, totals });
+  }
+
+  /** The share of a rank in a step is done. Comes with the gradients, through the exchange of server 0. */
+  record({ rank, epoch, step, record }: PushMessage): void {
+    this.#mustBeCurrent(rank, epoch);
+    this.#applyLedger({ kind: 'record', rank, step, totals: record!, nowMs: this.#options.nowMs() });
+  }
+
+  begun(): { readonly step: number; readonly directive: Directive } | undefined {
+    return this.#ledger?.begun;
+  }
+
+  // --- what servers say ---
+
+  enlist({ server }: EnlistRequest, commands: Outbox<ServerCommand>): void {
+    if (server < 1 || server >= this.#options.config.servers.length)
+      throw new RuntimeError(
+        'BAD_MESSAGE',
+        `enlist: expected a server from 1 to ${this.#options.config.servers.length - 1}, got ${server}`,
+      );
+    if (this.#over) {
+      commands.end();
+      return;
+    }
+    const older = this.#servers.get(server);
+    this.#servers.set(server, commands);
+    older?.fail(new RuntimeError('REPLACED', `enlist: a newer process is server ${server}`));
+    commands.onClose(() => {
+      if (this.#servers.get(server) !== commands) return;
+      this.#servers.delete(server);
+      this.#options.log('warning', 'parameter server left', { server });
+      this.#applyMembership({ kind: 'left', server });
+    });
+    this.#applyMembership({ kind: 'enlist', server });
+  }
+
+  reportShard({ server, epoch, loaded, initialized, copied, saved, norm, failed }: ShardReport): void {
+    if (epoch !== this.#membership.baseEpoch || this.#over) return;
+    if (failed) this.fail(new RuntimeError('CHECKPOINT_WRITE_FAILED', failed.message), failed.code);
+    if (loaded) {
+      this.#board.server(server, { state: 'ready', shardBytes: loaded.shardBytes });
+      this.#applyMembership({ kind: 'loaded', server, epoch });
+    }
+    if (initialized) this.#applyMembership({ kind: 'initialized', server, epoch });
+    if (copied) this.#applyCut({ kind: 'copied', server, step: copied.step });
+    if (saved) {
+      const { step, name, sizeBytes, sha256, from, to } = saved;
+      this.#applyCut({ kind: 'saved', server, step, file: { name, sizeBytes, sha256, from, to } });
+    }
+    const factor = norm && this.#norm?.step({ server, step: norm.step, blocks: norm.blocks });
+    if (factor)
+      for (const owner of this.#trainableServers()) this.#command(owner, { norm: { epoch, ...factor } });
+  }
+
+  // --- what launcher, command and operator ask ---
+
+  watch(progress: Outbox<unknown>): void {
+    this.#watched = true;
+    this.#watchers.add(progress);
+    progress.onClose(() => this.#watchers.delete(progress));
+    progress.write(this.#board.progress());
+    if (this.#over) progress.end();
+  }
+
+  stop(): void {
+    this.#stopAsked = true;
+    if (this.#ledger) this.#applyLedger({ kind: 'stop' });
+    // Nothing has been trained: there is nothing to keep.
+    else this.#close({ phase: 'Stopped' });
+  }
+
+  /** Ends the job for a reason that no restart would change. */
+  fail(error: RuntimeError, code: string = error.code): void {
+    this.#options.log('error', 'job failed', { code, error: error.message });
+    this.#close({ phase: 'Failed', error }, code);
+  }
+
+  // --- carrying out ---
+
+  /** The first plan that comes is the job's; workers with another are refused by its digest. */
+  #adopt(text: string): void {
+    const plan = parsePlan(text);
+    const { config } = this.#options;
+    this.#planText = text;
+    this.#plan = plan;
+    this.#ledger = new Ledger({
+      workers: config.workers,
+      steps: plan.steps,
+      stepsPerEpoch: plan.stepsPerEpoch,
+      checkpointEvery: config.spec.checkpoint.everySteps,
+      evaluates: plan.evaluateSamples > 0,
+    });
+    if (plan.clip.norm !== undefined) this.#norm = new NormSum(this.#trainableServers(), plan.clip.norm);
+    if (this.#stopAsked) this.#ledger.step({ kind: 'stop' });
+    this.#board.describe({ metrics: plan.metrics, steps: plan.steps, stepsPerEpoch: plan.stepsPerEpoch });
+  }
+
+  #trainableServers(): number[] {
+    const { config } = this.#options;
+    const { layout } = this.#plan!;
+    return planShards(planChunks(layout, config.testing.chunkLength), config.servers.length)
+      .filter(({ chunks }) => chunks.some(({ state }) => !state))
+      .map(({ server }) => server);
+  }
+
+  #mustBeCurrent(rank: number, epoch: number): void {
+    if (!this.#membership.isCurrent(rank, epoch))
+      throw new RuntimeError('OLD_EPOCH', `rank ${rank}: epoch ${epoch} is not its session`);
+  }
+
+  #applyMembership(message: MembershipMessage): void {
+    if (this.#over) return;
+    const before = this.#membership.phase;
+    const effects = this.#membership.step(message);
+    for (const effect of effects) this.#carryOut(effect);
+    if (before !== 'ready' && this.#membership.phase === 'ready') this.#begin();
+    else if (before === 'ready' && this.#membership.phase !== 'ready') this.#halt();
+  }
+
+  #carryOut(effect: MembershipEffect): void {
+    const { log, config } = this.#options;
+    const join = 'rank' in effect ? this.#joins.get(effect.rank) : undefined;
+    switch (effect.kind) {
+      case 'findRestorePoint':
+        this.#findRestorePoint(effect.epoch).catch((error: unknown) => this.fail(asRuntimeError(error)));
+        break;
+      case 'load': {
+        const checkpoint = this.#restorePoint?.folder ?? '';
+        this.#board.server(effect.server, { state: 'loading' });
+        this.#command(effect.server, { load: { epoch: effect.epoch, plan: this.#planText, checkpoint } });
+        break;
+      }
+      case 'restored': {
+        const state = this.#restorePoint?.manifest.ledger;
+        this.#ledger!.step({ kind: 'restore', state, nowMs: this.#options.nowMs() });
+        this.#cut.step({ kind: 'reset' });
+        this.#norm?.reset();
+        this.#lastFolder = this.#restorePoint?.folder ?? '';
+        if (effect.step > 0 || config.attempt > 0)
+          log('info', 'job goes on from a checkpoint', { step: effect.step });
+        break;
+      }
+      case 'anchor':
+        this.#applyCutBegin(effect.step);
+        break;
+      case 'askInitial':
+        this.#answer(effect.rank, { epoch: effect.epoch, initialize: true });
+        break;
+      case 'admit':
+        log('info', 'worker joined', { rank: effect.rank, epoch: effect.epoch });
+        this.#board.worker(effect.rank, { state: 'running' });
+        this.#answer(effect.rank, { epoch: effect.epoch, initialize: false });
+        break;
+      case 'refuse':
+        this.#joins.delete(effect.rank);
+        join?.reject(new RuntimeError(effect.code, effect.message));
+        break;
+      case 'lost':
+        log('warning', 'worker is silent', { rank: effect.rank, seconds: config.deadlines.silentSeconds });
+        this.#board.worker(effect.rank, { state: 'lost' });
+        break;
+      case 'rejoin':
+        break;
+    }
+  }
+
+  #answer(rank: number, response: { epoch: number; initialize: boolean }): void {
+    const chunkLength = this.#options.config.testing.chunkLength;
+    this.#joins.get(rank)?.resolve({ ...response, chunkLength });
+    this.#joins.delete(rank);
+  }
+
+  async #findRestorePoint(epoch: number): Promise<void> {
+    const { checkpoints, config, log } = this.#options;
+    const complain = (folder: string, reason: string): void =>
+      log('warning', 'checkpoint passed over, trying the one before', { folder, reason });
+    const own = await checkpoints.newest(config.job.run, complain);
+    const foreign = !own && config.resume ? await checkpoints.newest(undefined, complain) : undefined;
+    const found = own ?? foreign;
+    if (found && found.manifest.layoutDigest !== this.#layoutDigest())
+      throw new RuntimeError(
+        'CHECKPOINT_MISMATCH',
+        `${found.folder}: expected a checkpoint of this model, got one of other parameters or optimizer`,
+      );
+    if (epoch !== this.#membership.baseEpoch) return; // the servers changed meanwhile
+    this.#restorePoint = found;
+    const step = found?.manifest.step;
+    this.#applyMembership({ kind: 'restorePoint', epoch, step, foreign: foreign !== undefined });
+  }
+
+  #layoutDigest(): string {
+    const { layout, optimizer } = this.#plan!;
+    return digestOf(JSON.stringify([layout, optimizer]));
+  }
+
+  /** Parameters are in place and a checkpoint of them exists. */
+  #begin(): void {
+    const step = this.#ledger!.state(this.#options.nowMs()).step;
+    this.#board.enter('Running');
+    this.#applyLedger({ kind: 'committed', step });
+    this.#applyLedger({ kind: 'cutTaken', step });
+  }
+
+  #halt(): void {
+    this.#board.enter('Starting', 'waiting for the parameter servers');
+    this.#options.log('warning', 'parameter servers changed: everybody goes back to the newest checkpoint');
+  }
+
+  #applyLedger(message: LedgerMessage): void {
+    if (this.#over) return;
+    for (const effect of this.#ledger!.step(message)) {
+      switch (effect.kind) {
+        case 'refuse':
+          throw new RuntimeError(effect.code, effect.message);
+        case 'cut':
+          this.#applyCutBegin(effect.step);
+          break;
+        case 'begin':
+          if (effect.directive === 'finish') this.#board.enter('Evaluating');
+          this.#options.local.announce(effect.step, effect.directive);
+          break;
+        case 'epochEnded':
+        case 'evaluated':
+          this.#options.log('info', effect.kind === 'evaluated' ? 'epoch evaluated' : 'epoch trained', {
+            epoch: effect.record.epoch,
+            step: effect.record.step,
+          });
+          break;
+        case 'ended':
+          this.#finish(effect.directive).catch((error: unknown) => this.fail(asRuntimeError(error)));
+          break;
+      }
+    }
+  }
+
+  #applyCutBegin(step: number): void {
+    this.#applyCut({ kind: 'begin', step });
+  }
+
+  #applyCut(message: CutMessage): void {
+    if (this.#over) return;
+    for (const effect of this.#cut.step(message)) {
+      switch (effect.kind) {
+        case 'copy':
+          this.#copy(effect.server, effect.step);
+          break;
+        case 'taken':
+          if (this.#membership.phase === 'ready') this.#applyLedger({ kind: 'cutTaken', step: effect.step });
+          break;
+        case 'commit':
+          this.#commit(effect.step, effect.files).catch((error: unknown) => this.fail(asRuntimeError(error)));
+          break;
+      }
+    }
+  }
+
+  #copy(server: number, step: number): void {
+    const epoch = this.#membership.baseEpoch;
+    const folder = folderOf(this.#options.config.job.run, step, epoch);
+    // The ledger stands at this step until the cut is taken.
+    if (this.#cutState?.folder !== folder)
+      this.#cutState = { step, folder, ledger: this.#ledger!.state(this.#options.nowMs()) };
+    this.#command(server, { copy: { epoch, step, folder } });
+  }
+
+  async #commit(step: number, files: ShardFile[]): Promise<void> {
+    const { config, checkpoints, log } = this.#options;
+    const epoch = this.#membership.baseEpoch;
+    const { folder, ledger } = this.#cutState!;
+    const manifest = {
+      format: 'lepton/checkpoint' as const,
+      version: 1 as const,
+      run: config.job.run,
+      job: config.job.name,
+      step,
+      createdAt: new Date().toISOString(),
+      seed: config.seed,
+      layoutDigest: this.#layoutDigest(),
+      arenaLength: this.#plan!.layout.length,
+      ledger,
+      files,
+    };
+    await checkpoints.commit(folder, manifest, config.spec.checkpoint.keep);
+    if (epoch !== this.#membership.baseEpoch || this.#over) return; // gone back meanwhile; the checkpoint stays valid
+    log('info', 'checkpoint committed', { step, folder });
+    this.#lastFolder = folder;
+    this.#applyCut({ kind: 'committed', step });
+    if (this.#membership.phase === 'anchoring') this.#applyMembership({ kind: 'anchored', epoch });
+    else this.#applyLedger({ kind: 'committed', step });
+  }
+
+  async #finish(directive: Exclude<Directive, 'train'>): Promise<void> {
+    if (directive === 'finish') {
+      this.#board.ledger(this.#ledger!.state(this.#options.nowMs()), this.#options.nowMs());
+      await this.#options.finish(this.#plan!, this.#lastFolder, this.#board.progress());
+    }
+    this.#close({ phase: directive === 'finish' ? 'Succeeded' : 'Stopped' });
+  }
+
+  #command(server: number, command: ServerCommand): void {
+    if (server === 0) this.#options.local.command(command);
+    else this.#servers.get(server)?.write(command);
+  }
+
+  #tick(): void {
+    const nowMs = this.#options.nowMs();
+    this.#applyMembership({ kind: 'tick', nowMs });
+    if (this.#ledger)
+      this.#board.ledger(this.#ledger.state(nowMs), nowMs, this.#membership.phase !== 'ready');
+    this.#publish();
+  }
+
+  #publish(): void {
+    if (this.#watchers.size === 0) return;
+    const progress = this.#board.progress();
+    for (const watcher of this.#watchers) watcher.write(progress);
+  }
+
+  #close(outcome: Outcome, code?: string): void {
+    if (this.#over) return;
+    this.#tick();
+    this.#over = true;
+    clearInterval(this.#timer);
+    this.#board.enter(outcome.phase, outcome.error?.message, code);
+    this.#publish();
+    for (const watcher of [...this.#watchers]) watcher.end();
+    for (const commands of this.#servers.values()) commands.end();
+    for (const join of this.#joins.values()) join.reject(new RuntimeError('NOT_READY', 'the job has ended'));
+    this.#end.resolve(outcome);
+  }
+}
+
+function asRuntimeError(error: unknown): RuntimeError {
+  if (error instanceof RuntimeError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new RuntimeError('INTERNAL', message, { cause: error });
+}

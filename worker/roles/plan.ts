@@ -1,0 +1,62 @@
+// What the workers tell the servers about a job: everything a server needs of model and data, as plain data. No user code.
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { ArenaLayout, OptimizerSpec } from '../../native/engine.ts';
+import { RuntimeError } from '../protocol/errors.ts';
+
+export interface Plan {
+  readonly layout: ArenaLayout;
+  readonly optimizer: OptimizerSpec;
+  readonly clip: { readonly norm?: number; readonly value?: number };
+  /** Names of the sums of each share, the loss first. */
+  readonly metrics: readonly string[];
+  readonly trainSamples: number;
+  readonly evaluateSamples: number;
+  readonly steps: number;
+  readonly stepsPerEpoch: number;
+  /** model.json without the weights. */
+  readonly model: unknown;
+}
+
+const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+const planSchema = z.object({
+  layout: z.object({
+    entries: z.array(
+      z.object({
+        name: z.string(),
+        shape: z.array(count),
+        trainable: z.boolean(),
+        offset: count,
+        length: count,
+      }),
+    ),
+    trainableLength: count,
+    length: count,
+  }),
+  optimizer: z.looseObject({ optimizer: z.string() }),
+  clip: z.object({ norm: z.number().positive().optional(), value: z.number().positive().optional() }),
+  metrics: z.array(z.string()).min(1),
+  trainSamples: count,
+  evaluateSamples: count,
+  steps: count,
+  stepsPerEpoch: count.min(1),
+  model: z.unknown(),
+});
+
+/** Throws BAD_MESSAGE: plans come from peers. */
+export function parsePlan(text: string): Plan {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (cause) {
+    throw new RuntimeError('BAD_MESSAGE', 'plan: expected JSON', { cause });
+  }
+  const checked = planSchema.safeParse(parsed);
+  if (!checked.success)
+    throw new RuntimeError('BAD_MESSAGE', `plan: ${z.prettifyError(checked.error).replaceAll('\n', ' ')}`);
+  return checked.data as unknown as Plan;
+}
+
+export function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
+}

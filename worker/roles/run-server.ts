@@ -1,0 +1,164 @@
+// One parameter server process: listener, shard, link to the coordinator; server 0 hosts the coordinator itself.
+import type { Engine } from '../../native/engine.ts';
+import { Checkpoints } from '../checkpoint/checkpoints.ts';
+import { openStore } from '../checkpoint/store.ts';
+import { CHUNK_LENGTH } from '../protocol/chunks.ts';
+import { RuntimeError } from '../protocol/errors.ts';
+import { CoordinationClient } from '../transport/clients.ts';
+import { type Listener, listen } from '../transport/listener.ts';
+import type { ServerCommand, ShardReport } from '../transport/messages.ts';
+import { PROTOCOL } from '../transport/services.ts';
+import { writeResults } from './artefacts.ts';
+import { Coordinator, type Outcome } from './coordinator.ts';
+import type { Log } from './log.ts';
+import { ParameterServer } from './parameter-server.ts';
+import type { RoleConfig } from './role-config.ts';
+
+/** Serves until the job ends. Throws what ended it, when it failed. */
+export async function runServer(config: RoleConfig, engine: Engine, log: Log): Promise<void> {
+  if (config.rank === 0) await runCoordinatingServer(config, engine, log);
+  else await runPlainServer(config, engine, log);
+}
+
+async function runCoordinatingServer(config: RoleConfig, engine: Engine, log: Log): Promise<void> {
+  const checkpoints = new Checkpoints(openStore(config.checkpointUri));
+  const local = {
+    command: (command: ServerCommand) => server.command(command),
+    announce: (...begin: Parameters<ParameterServer['announce']>) => server.announce(...begin),
+  };
+  const coordinator = new Coordinator({
+    config,
+    checkpoints,
+    log,
+    nowMs: () => performance.now(),
+    local,
+    finish: (plan, folder, progress) => writeResults({ config, checkpoints, plan, folder, progress, log }),
+  });
+  const server = new ParameterServer({
+    ...serverOptions(config, engine, checkpoints, log),
+    report: (report) => coordinator.reportShard(report),
+    ledger: { record: (message) => coordinator.record(message), begun: () => coordinator.begun() },
+  });
+  const listener = await listenFor(config, server, coordinator);
+  log('info', 'listening', { port: listener.port });
+  coordinator.enlistLocal();
+  const outcome = await coordinator.ended;
+  await coordinator.drained(config.deadlines.lingerSeconds * 1000);
+  await listener.close();
+  throwFailure(outcome);
+}
+
+async function runPlainServer(config: RoleConfig, engine: Engine, log: Log): Promise<void> {
+  const checkpoints = new Checkpoints(openStore(config.checkpointUri));
+  const chunkBytes = chunkBytesOf(config);
+  const coordinator = new CoordinationClient({
+    address: config.servers[0]!,
+    token: config.token,
+    chunkBytes,
+  });
+  const callMs = config.deadlines.callSeconds * 1000;
+  const server = new ParameterServer({
+    ...serverOptions(config, engine, checkpoints, log),
+    report: (report: ShardReport) => {
+      // A lost report is as a lost link: the coordinator sends everybody back when the link is made anew.
+      coordinator.reportShard(report, callMs).catch((error: unknown) => link.lose(error));
+    },
+  });
+  const link = new Link(coordinator, config, server, log);
+  const listener = await listenFor(config, server, undefined);
+  log('info', 'listening', { port: listener.port });
+  try {
+    await link.run();
+  } finally {
+    coordinator.close();
+    await listener.close();
+  }
+}
+
+/** A server's membership: lives as long as the command stream, and is made anew when that breaks. */
+class Link {
+  readonly #coordinator: CoordinationClient;
+  readonly #config: RoleConfig;
+  readonly #server: ParameterServer;
+  readonly #log: Log;
+  #lose: (error: unknown) => void = () => {};
+
+  constructor(coordinator: CoordinationClient, config: RoleConfig, server: ParameterServer, log: Log) {
+    this.#coordinator = coordinator;
+    this.#config = config;
+    this.#server = server;
+    this.#log = log;
+  }
+
+  lose(error: unknown): void {
+    this.#lose(error);
+  }
+
+  /** Until the coordinator ends the job, or cannot be found for too long. */
+  async run(): Promise<void> {
+    const stallMs = this.#config.deadlines.stallSeconds * 1000;
+    let lastLinkMs = performance.now();
+    for (;;) {
+      const error = await this.#once(() => {
+        lastLinkMs = performance.now();
+      });
+      if (!error) return;
+      const named = error instanceof RuntimeError;
+      if (!named || !error.retryable || performance.now() - lastLinkMs > stallMs) throw error;
+      this.#log('info', 'coordinator lost, enlisting again', { reason: error.message });
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  /** One stream: undefined when the job has ended. */
+  #once(onCommand: () => void): Promise<Error | undefined> {
+    const { rank: server, attempt } = this.#config;
+    return new Promise((resolve) => {
+      const commands = this.#coordinator.enlist({ protocol: PROTOCOL, server, attempt });
+      this.#lose = (error) => {
+        commands.cancel();
+        resolve(error instanceof Error ? error : new RuntimeError('PEER_LOST', String(error)));
+      };
+      commands.onMessage((command) => {
+        onCommand();
+        this.#server.command(command);
+      });
+      commands.onEnd(resolve);
+    });
+  }
+}
+
+function serverOptions(config: RoleConfig, engine: Engine, checkpoints: Checkpoints, log: Log) {
+  return {
+    engine,
+    index: config.rank,
+    servers: config.servers.length,
+    workers: config.workers,
+    chunkLength: config.testing.chunkLength,
+    checkpoints,
+    log,
+  };
+}
+
+function listenFor(
+  config: RoleConfig,
+  exchange: ParameterServer,
+  coordination: Coordinator | undefined,
+): Promise<Listener> {
+  return listen({
+    address: config.listen ?? config.servers[config.rank]!,
+    token: config.token,
+    chunkBytes: chunkBytesOf(config),
+    peers: config.workers + config.servers.length,
+    exchange,
+    ...(coordination ? { coordination } : {}),
+  });
+}
+
+function chunkBytesOf(config: RoleConfig): number {
+  return 4 * Math.max(CHUNK_LENGTH, config.testing.chunkLength);
+}
+
+function throwFailure({ error }: Outcome): void {
+  if (error) throw error;
+}

@@ -1,0 +1,210 @@
+// A worker's loop: join, collect parameters, compute its share of the step, push, repeat. Decides nothing about others.
+import type { Batch } from '../data/dataset.ts';
+import { epochOrder, stepsPerEpoch, workerSlice } from '../data/order.ts';
+import { prefetch } from '../data/prefetch.ts';
+import { CHUNK_LENGTH } from '../protocol/chunks.ts';
+import { RuntimeError } from '../protocol/errors.ts';
+import type { Directive } from '../protocol/gather.ts';
+import { CoordinationClient, ExchangeClient } from '../transport/clients.ts';
+import { PROTOCOL } from '../transport/services.ts';
+import { evaluateShare } from './evaluation.ts';
+import type { Log } from './log.ts';
+import type { Plan } from './plan.ts';
+import { Pulse } from './pulse.ts';
+import type { RoleConfig } from './role-config.ts';
+import { pushInitial, Session, type SessionOptions, type Share } from './session.ts';
+import type { Workload } from './workload.ts';
+
+/** Batches that are decoded ahead of the engine. */
+const PREFETCH_DEPTH = 2;
+const JOIN_CALL_MS = 15_000;
+const RETRY_MS = 100;
+
+/** Runs until the job ends; resolves with the coordinator's last directive. */
+export class Trainer {
+  readonly #config: RoleConfig;
+  readonly #workload: Workload;
+  readonly #log: Log;
+  readonly #coordinator: CoordinationClient;
+  readonly #servers: readonly ExchangeClient[];
+  readonly #pulse: Pulse;
+  readonly #planText: string;
+  /** Steps in one pass over the data. */
+  readonly #stepsPerPass: number;
+  #lastProgressMs = performance.now();
+
+  constructor(config: RoleConfig, workload: Workload, log: Log) {
+    this.#config = config;
+    this.#workload = workload;
+    this.#log = log;
+    const chunkBytes = 4 * Math.max(CHUNK_LENGTH, config.testing.chunkLength);
+    const peer = (address: string) => ({ address, token: config.token, chunkBytes });
+    this.#coordinator = new CoordinationClient(peer(config.servers[0]!));
+    this.#servers = config.servers.map((address) => new ExchangeClient(peer(address)));
+    this.#pulse = new Pulse(this.#coordinator, config.rank);
+    this.#planText = JSON.stringify(planOf(workload));
+    this.#stepsPerPass = stepsPerEpoch(workload.train.length, workload.batchSize, config.workers);
+  }
+
+  async run(): Promise<Directive> {
+    try {
+      for (;;) {
+        try {
+          const directive = await this.#runSession();
+          await this.#pulse.finish();
+          return directive;
+        } catch (error) {
+          await this.#recover(error);
+        }
+      }
+    } finally {
+      this.#pulse.stop();
+      this.#coordinator.close();
+      for (const server of this.#servers) server.close();
+    }
+  }
+
+  /** A lost session is begun anew, as long as steps are made in between. */
+  async #recover(error: unknown): Promise<void> {
+    if (!(error instanceof RuntimeError)) throw error;
+    if (!error.retryable && error.code !== 'DEADLINE_EXCEEDED') throw error;
+    const stalledMs = performance.now() - this.#lastProgressMs;
+    if (stalledMs > this.#config.deadlines.stallSeconds * 1000)
+      throw new RuntimeError('STALLED', `no step for ${Math.round(stalledMs / 1000)} s: ${error.message}`, {
+        cause: error,
+      });
+    this.#log('info', 'session lost, joining again', { code: error.code, reason: error.message });
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+
+  async #runSession(): Promise<Directive> {
+    const options = await this.#join();
+    const session = await Session.open(options);
+    try {
+      this.#pulse.watch(session, options.epoch);
+      return await this.#train(session, options.epoch);
+    } finally {
+      session.close();
+    }
+  }
+
+  async #join(): Promise<SessionOptions> {
+    const { rank, attempt, deadlines, testing } = this.#config;
+    const { engineModel } = this.#workload;
+    for (;;) {
+      const request = { protocol: PROTOCOL, rank, attempt, plan: this.#planText };
+      const { epoch, initialize, chunkLength } = await this.#coordinator.join(request, JOIN_CALL_MS);
+      const options: SessionOptions = {
+        servers: this.#servers,
+        rank,
+        epoch,
+        chunkLength,
+        layout: engineModel.layout,
+        parameters: engineModel.parameters as Float32Array,
+        gradients: engineModel.gradients as Float32Array,
+        callMs: deadlines.callSeconds * 1000,
+        stallMs: deadlines.stallSeconds * 1000,
+        delay: { maxMs: testing.delayMs, seed: testing.delaySeed },
+      };
+      if (!initialize) return options;
+      this.#log('info', 'bringing the initial parameters');
+      await pushInitial(options, this.#workload.initialParameters());
+    }
+  }
+
+  async #train(session: Session, epoch: number): Promise<Directive> {
+    let batches: AsyncIterator<Batch> | undefined;
+    try {
+      for (;;) {
+        const waitFrom = performance.now();
+        const { step, directive } = await session.ready();
+        this.#pulse.waited(performance.now() - waitFrom);
+        this.#lastProgressMs = performance.now();
+        await this.#maybeEvaluate(step, epoch);
+        if (directive !== 'train') return directive;
+        batches ??= this.#batchesFrom(step);
+        await this.#step(session, step, batches);
+      }
+    } finally {
+      await batches?.return?.();
+    }
+  }
+
+  async #step(session: Session, step: number, batches: AsyncIterator<Batch>): Promise<void> {
+    const { engineModel, batchSize } = this.#workload;
+    const next = await batches.next();
+    if (next.done) throw new RuntimeError('INTERNAL', `step ${step}: the data ended`);
+    const batch = next.value;
+    const share: Share = {
+      step,
+      weight: batch.size / batchSize,
+      learningRate: this.#workload.learningRate(step),
+    };
+    session.computing();
+    if (batch.size === 0) {
+      session.pushEnd(share, { samples: 0, sums: [] });
+      session.computed();
+      return;
+    }
+    const result = await engineModel.trainStep(batch.inputs, batch.targets, {
+      batchSize: batch.size,
+      step,
+      onGradients: (from) => session.pushFrom(from, share),
+    });
+    if (!Number.isFinite(result.loss))
+      throw new RuntimeError(
+        'LOSS_NOT_FINITE',
+        `step ${step}, rank ${this.#config.rank}: expected a finite loss, got ${result.loss}; try a smaller learning rate or clipNorm`,
+      );
+    const outputs = result.outputs as readonly Float32Array[];
+    const metrics = this.#workload.metrics.map(({ total }) => total(outputs, batch.targets, batch.size));
+    session.pushEnd(share, { samples: batch.size, sums: [result.loss * batch.size, ...metrics] });
+    this.#pulse.trained(step + 1, batch.size);
+    session.computed();
+  }
+
+  /** At the end of an epoch, before the next step: so a worker that comes back knows from the step what it still owes. */
+  async #maybeEvaluate(step: number, epoch: number): Promise<void> {
+    const { evaluate, stepsPerEpoch: perEpoch } = this.#workload;
+    if (!evaluate || step === 0 || step % perEpoch !== 0) return;
+    const { rank, workers, deadlines } = this.#config;
+    this.#pulse.enter('evaluating');
+    const totals = await evaluateShare(this.#workload, evaluate, rank, workers);
+    await this.#coordinator.reportEvaluation({ rank, epoch, step, totals }, deadlines.callSeconds * 1000);
+    this.#pulse.enter('running');
+  }
+
+  /** This rank's samples of every step from `first` on: a function of the seed alone. */
+  #batchesFrom(first: number): AsyncIterator<Batch> {
+    const { train, batchSize, shuffle } = this.#workload;
+    const { seed, rank, workers } = this.#config;
+    const stepsPerPass = this.#stepsPerPass;
+    function* requests() {
+      let pass = -1;
+      let order = new Uint32Array(0);
+      for (let step = first; ; step++) {
+        if (Math.floor(step / stepsPerPass) !== pass) {
+          pass = Math.floor(step / stepsPerPass);
+          order = epochOrder(train.length, seed, pass, shuffle) as Uint32Array<ArrayBuffer>;
+        }
+        yield { indices: workerSlice(order, step % stepsPerPass, batchSize, rank, workers), epoch: pass };
+      }
+    }
+    return prefetch(train, requests(), PREFETCH_DEPTH)[Symbol.asyncIterator]();
+  }
+}
+
+function planOf(workload: Workload): Plan {
+  const { engineModel, optimizer, clip, metrics, train, evaluate, modelConfig } = workload;
+  return {
+    layout: engineModel.layout,
+    optimizer,
+    clip,
+    metrics: ['loss', ...metrics.map(({ name }) => name)],
+    trainSamples: train.length,
+    evaluateSamples: evaluate?.length ?? 0,
+    steps: workload.epochs * workload.stepsPerEpoch,
+    stepsPerEpoch: workload.stepsPerEpoch,
+    model: modelConfig,
+  };
+}

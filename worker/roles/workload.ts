@@ -1,0 +1,30 @@
+// What a worker computes with: model, data and training, opened from the job's spec. Knows nothing of servers.
+import type { EngineModel, OptimizerSpec } from '../../native/engine.ts';
+import type { Dataset } from '../data/dataset.ts';
+
+/** A sum over samples of one output, such as the number of right answers. */
+export interface WorkloadMetric {
+  readonly name: string;
+  total(
+    outputs: readonly Float32Array[],
+    targets: readonly (Float32Array | Int32Array)[],
+    size: number,
+  ): number;
+}
+
+export interface Workload extends AsyncDisposable {
+  readonly engineModel: EngineModel;
+  readonly train: Dataset;
+  readonly evaluate?: Dataset;
+  readonly shuffle: boolean;
+  readonly batchSize: number;
+  readonly epochs: number;
+  readonly stepsPerEpoch: number;
+  readonly optimizer: OptimizerSpec;
+  readonly clip: { readonly norm?: number; readonly value?: number };
+  readonly metrics: readonly WorkloadMetric[];
+  learningRate(step: number): number;
+  initialParameters(): Float32Array;
+  /** model.json without the weights. */
+  readonly modelConfig: unknown;
+}
