@@ -46,7 +46,6 @@ const STOP_MS = 30_000;
 /** Time in which processes of a finished job end by themselves. */
 const END_MS = 2000;
 const WATCH_RETRY_MS = 100;
-const CALL_MS = 5000;
 
 /** Starts all processes. Problems of the job itself show in `finished`; throws where the host refuses (folders, ports). */
 export async function startLocalJob(options: LocalJobOptions): Promise<LocalJob> {

@@ -101,8 +101,12 @@ export class Exchange {
   #missing = new Set<number>();
   /** Step whose norm was reported and not yet answered. */
   #normStep: number | undefined;
+  /** Chunks that still stand at `completed` while others are one ahead; 0: all stand there. */
   #behind = 0;
+  /** The oldest step of any chunk. */
   #completed = 0;
+  /** Versions below this one were never here. */
+  #loadedStep = 0;
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
@@ -139,7 +143,7 @@ export class Exchange {
   ): ExchangeEffect[] {
     switch (message.kind) {
       case 'initialize':
-        return this.#initialize(message.chunk, message.epoch);
+        return this.#initialize(message.chunk);
       case 'attend':
         return this.#attend(message);
       case 'push':
@@ -166,11 +170,12 @@ export class Exchange {
     this.#normStep = undefined;
     this.#behind = 0;
     this.#completed = step;
+    this.#loadedStep = step;
   }
 
   #clear(epoch: number): ExchangeEffect[] {
     this.#become('empty', epoch, 0);
-    return this.#maybeInitialized(epoch);
+    return this.#maybeInitialized();
   }
 
   /** A session of an older epoch is refused whatever it says; so is a rank that does not exist. */
@@ -190,18 +195,18 @@ export class Exchange {
     return undefined;
   }
 
-  #initialize(index: number, epoch: number): ExchangeEffect[] {
+  #initialize(index: number): ExchangeEffect[] {
     if (!this.#stateOf(index)) return [this.#foreign(index)];
     // Late repetitions must not overwrite parameters that training has moved.
     if (this.#phase === 'ready' || !this.#missing.delete(index)) return [];
-    return [{ kind: 'write', chunk: index }, ...this.#maybeInitialized(epoch)];
+    return [{ kind: 'write', chunk: index }, ...this.#maybeInitialized()];
   }
 
-  #maybeInitialized(epoch: number): ExchangeEffect[] {
+  #maybeInitialized(): ExchangeEffect[] {
     if (this.#missing.size > 0) return [];
     this.#phase = 'ready';
     return [
-      { kind: 'initialized', epoch },
+      { kind: 'initialized', epoch: this.#baseEpoch },
       { kind: 'complete', step: 0 },
     ];
   }
@@ -311,12 +316,14 @@ export class Exchange {
       return [
         refuse('OLD_EPOCH', `pull of rank ${rank}: expected epoch ${this.#sessions[rank]}, got ${epoch}`),
       ];
-    const gone = this.#chunks.find(({ clock }) => clock !== step && clock !== step + 1);
+    const gone = this.#chunks.find(
+      ({ clock }) => step !== clock && (step !== clock - 1 || step < this.#loadedStep),
+    );
     if (gone)
       return [
         refuse(
           'STEP_GONE',
-          `pull of chunk ${gone.chunk.index}: expected step ${gone.clock - 1} or ${gone.clock}, got ${step}`,
+          `pull of chunk ${gone.chunk.index}: it stands at step ${gone.clock}, asked for ${step}`,
         ),
       ];
     this.#pulling.add(rank);

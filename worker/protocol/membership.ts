@@ -253,7 +253,9 @@ export class Membership {
 
   #tick(nowMs: number): MembershipEffect[] {
     return this.#members.flatMap((member, rank) => {
-      if (member.state !== 'present' || nowMs - member.lastSeenMs <= this.#options.silentMs) return [];
+      // Whoever waits for an answer of ours has no session to report on.
+      if (member.state !== 'present' || member.waiting) return [];
+      if (nowMs - member.lastSeenMs <= this.#options.silentMs) return [];
       member.state = 'lost';
       return [{ kind: 'lost', rank }];
     });

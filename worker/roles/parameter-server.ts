@@ -193,6 +193,7 @@ export class ParameterServer implements ExchangeHandlers {
 
   async #load({ epoch, plan: text, checkpoint }: LoadCommand): Promise<void> {
     const { engine, index, servers, workers, chunkLength } = this.#options;
+    if (epoch <= this.#loading) return; // repeated or late
     this.#loading = epoch;
     this.#loaded = undefined;
     this.#copies = [];

@@ -1,0 +1,71 @@
+// Random schedules of a whole job against the plain implementation: whatever the network and the processes do, the job ends
+// with the same bits and every sample counted once.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { type Job, train } from './plain.ts';
+import { type Faults, System } from './system.ts';
+
+const NO_FAULTS: Faults = { repeat: 0, breakSession: 0, killWorker: 0, killServer: 0, killCoordinator: 0 };
+
+const jobs: fc.Arbitrary<Job> = fc
+  .record({
+    workers: fc.integer({ min: 1, max: 4 }),
+    epochs: fc.integer({ min: 1, max: 3 }),
+    stepsPerEpoch: fc.integer({ min: 1, max: 4 }),
+    trainable: fc.integer({ min: 1, max: 5 }),
+    state: fc.integer({ min: 0, max: 2 }),
+    clipNorm: fc.option(fc.constantFrom(0.5, 100), { nil: undefined }),
+  })
+  .map(({ epochs, trainable, clipNorm, ...job }) => ({
+    ...job,
+    chunks: trainable + job.state,
+    steps: epochs * job.stepsPerEpoch,
+    ...(clipNorm === undefined ? {} : { clipNorm }),
+  }));
+
+const seeds = fc.integer({ min: 0, max: 2 ** 31 });
+const serverCounts = fc.integer({ min: 1, max: 3 });
+
+function check(faults: Faults, runs: number): number {
+  let troubles = 0;
+  fc.assert(
+    fc.property(jobs, serverCounts, seeds, (job, servers, seed) => {
+      const system = new System(job, servers, seed);
+      assert.deepEqual(system.run(faults, 20), train(job));
+      assert.equal(system.ended, 'finish');
+      troubles += system.troubles;
+    }),
+    { numRuns: runs },
+  );
+  return troubles;
+}
+
+test('without faults, messages in any order', () => {
+  check(NO_FAULTS, 400);
+});
+
+test('messages repeated and late', () => {
+  check({ ...NO_FAULTS, repeat: 0.2 }, 400);
+});
+
+test('sessions break', (context) => {
+  const troubles = check({ ...NO_FAULTS, repeat: 0.1, breakSession: 0.02 }, 400);
+  context.diagnostic(`${troubles} sessions broken in 400 jobs`);
+});
+
+test('workers die', (context) => {
+  const troubles = check({ ...NO_FAULTS, repeat: 0.1, killWorker: 0.03 }, 400);
+  context.diagnostic(`${troubles} workers killed in 400 jobs`);
+});
+
+test('servers die', (context) => {
+  const troubles = check({ ...NO_FAULTS, repeat: 0.1, killServer: 0.01 }, 400);
+  context.diagnostic(`${troubles} servers killed in 400 jobs`);
+});
+
+test('everything dies', (context) => {
+  const all = { repeat: 0.1, breakSession: 0.01, killWorker: 0.01, killServer: 0.01, killCoordinator: 0.005 };
+  const troubles = check(all, 600);
+  context.diagnostic(`${troubles} faults in 600 jobs`);
+});
