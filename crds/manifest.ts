@@ -24,7 +24,7 @@ export function parseManifest(text: string, source: string, overrides: readonly 
   const problems = explainIssues(parsed.error.issues).map(({ path, message, key }): Problem => {
     const full = key === undefined ? path : [...path, key];
     const override = overrides.findLast(({ path: set }) => set.every((part, i) => full[i] === part));
-    if (override) return { path: formatPath(full), message: `${message} (from --set ${override.text})` };
+    if (override) return { path: formatPath(full), message: `${message} (from ${override.text})` };
     return { path: formatPath(full), message, ...placeOf(document, full, lines) };
   });
   problems.sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0));

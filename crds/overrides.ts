@@ -4,7 +4,7 @@ import { ManifestError } from './errors.ts';
 import type { Path } from './schema-walk.ts';
 
 export interface Override {
-  /** As written, for messages. */
+  /** As written on the command line, for messages: `--set training.batchSize=64`, `--workers 2`. */
   readonly text: string;
   /** From the root of the manifest. */
   readonly path: Path;
@@ -19,16 +19,22 @@ const EXAMPLE = 'training.batchSize=64 or data.train.classes=[cat, dog]';
  */
 export function parseOverride(text: string): Override {
   const at = text.indexOf('=');
-  if (at <= 0) throw badOverride(text, `expected path=value, for example ${EXAMPLE}, got ${text}`);
+  if (at <= 0) throw badOverride(`--set ${text}`, `expected path=value, for example ${EXAMPLE}, got ${text}`);
   const keys = text
     .slice(0, at)
     .split('.')
     .flatMap((part) => parseKey(text, part));
   if (keys[0] === 'spec') keys.shift();
   try {
-    return { text, path: ['spec', ...keys], value: parse(text.slice(at + 1), { maxAliasCount: 0 }) };
+    return {
+      text: `--set ${text}`,
+      path: ['spec', ...keys],
+      value: parse(text.slice(at + 1), { maxAliasCount: 0 }),
+    };
   } catch (error) {
-    throw badOverride(text, `expected a value as in YAML, got ${text.slice(at + 1)}`, { cause: error });
+    throw badOverride(`--set ${text}`, `expected a value as in YAML, got ${text.slice(at + 1)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -45,7 +51,7 @@ function parseKey(text: string, part: string): (string | number)[] {
 }
 
 function badOverride(text: string, message: string, options?: ErrorOptions): ManifestError {
-  return new ManifestError('BAD_OVERRIDE', `--set ${text}`, [{ path: '', message }], options);
+  return new ManifestError('BAD_OVERRIDE', text, [{ path: '', message }], options);
 }
 
 /** A copy of `root` with the value at its path; objects on the way are made where they are missing. */

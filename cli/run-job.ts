@@ -1,0 +1,115 @@
+// One run from manifest to summary: prepares the folder, starts the job, shows it, stops it on Ctrl-C, records it.
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Override } from '../crds/overrides.ts';
+import { writeAtomically } from '../worker/formats/atomic-file.ts';
+import { type LocalJob, startLocalJob } from '../worker/launch/local-job.ts';
+import type { JobResult } from '../worker/protocol/progress.ts';
+import type { RunOptions } from './commands/run.ts';
+import { EXIT } from './errors.ts';
+import { watchInterrupts } from './interrupt.ts';
+import { readManifest } from './manifest-file.ts';
+import { type OutputFolder, prepareFolder } from './output-folder.ts';
+import { Course } from './render/course.ts';
+import { renderCurvesSvg } from './render/curve.ts';
+import { type RunStart, writeResolvedManifest, writeRunRecord } from './run-record.ts';
+import { renderCharts, renderSummary, summaryJson } from './run-summary.ts';
+import { openRunView, type RunView } from './run-view.ts';
+
+/** Returns the exit code; throws what was wrong before anything was started. */
+export async function runManifest(
+  file: string,
+  overrides: readonly Override[],
+  options: RunOptions,
+): Promise<number> {
+  const job = await readManifest(file, overrides);
+  const resume = options.resume ?? false;
+  const name = job.metadata.name;
+  const output = options.output ?? job.spec.output.uri;
+  const startTime = new Date();
+  const folder = await prepareFolder({
+    name,
+    resume,
+    now: startTime,
+    ...(output === undefined ? {} : { output }),
+  });
+  const start: RunStart = { job, directory: folder.directory, arguments: process.argv.slice(2), startTime };
+  await writeResolvedManifest(start);
+  await writeRunRecord(start);
+
+  const stream = options.outputFormat === 'json' ? process.stderr : process.stdout;
+  const course = new Course();
+  const { result, signal } = await runToEnd(start, resume, course, stream);
+  await keepOutcome(start, folder, course, result);
+  if (options.outputFormat === 'json') process.stdout.write(`${summaryJson(name, result)}\n`);
+  else for (const line of endLines(name, result, course, stream)) stream.write(`${line}\n`);
+  if (result.error) process.stderr.write(`lepton: ${result.error.message}\n`);
+  if (signal !== undefined) return signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated;
+  return result.phase === 'Succeeded' ? EXIT.done : EXIT.failed;
+}
+
+async function runToEnd(start: RunStart, resume: boolean, course: Course, stream: NodeJS.WriteStream) {
+  const { job: manifest, directory } = start;
+  const seed = manifest.spec.training.seed;
+  using view = openRunView(stream);
+  await using job = await startLocalJob({
+    name: manifest.metadata.name,
+    spec: manifest.spec,
+    directory,
+    seed,
+    resume,
+  });
+  using interrupts = watchInterrupts(
+    () => stopInOrder(job, view),
+    () => endAtOnce(job),
+  );
+  job.onLog((line) => view.log(line));
+  job.onProgress((progress) => {
+    course.add(progress);
+    view.progress(progress);
+  });
+  const result = await job.finished;
+  return { result, signal: interrupts.signal };
+}
+
+function stopInOrder(job: LocalJob, view: RunView): void {
+  view.say('Stopping: writing a checkpoint (Ctrl-C again ends at once)');
+  void job.stop();
+}
+
+function endAtOnce(job: LocalJob): void {
+  void job[Symbol.asyncDispose](); // from here on nothing is started again
+  for (const { pid } of [...job.progress.workers, ...job.progress.servers]) {
+    if (pid !== undefined) kill(pid);
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // it has ended by itself
+  }
+}
+
+/** A run that failed before its first step leaves no folder behind; every other one keeps what it has. */
+async function keepOutcome(
+  start: RunStart,
+  folder: OutputFolder,
+  course: Course,
+  result: JobResult,
+): Promise<void> {
+  if (result.phase === 'Failed' && result.steps === 0 && folder.isNew) {
+    await rm(folder.directory, { recursive: true, force: true });
+    return;
+  }
+  const charts = course.charts();
+  if (charts.length > 0)
+    await writeAtomically(join(folder.directory, 'curve.svg'), [renderCurvesSvg(charts)]);
+  await writeRunRecord(start, result);
+}
+
+function endLines(name: string, result: JobResult, course: Course, stream: NodeJS.WriteStream): string[] {
+  const charts = stream.isTTY ? renderCharts(course, stream.columns ?? 80) : [];
+  return [...charts, '', ...renderSummary(name, result)];
+}
