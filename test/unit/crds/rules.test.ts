@@ -1,0 +1,65 @@
+// Every rule between fields, asked of both judges: zod and the API server must say the same about the same manifest.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { leptonJobStructural } from '../../../crds/crd.ts';
+import { leptonJobSchema } from '../../../crds/leptonjob.ts';
+import { admit } from './api-server.ts';
+import { changed } from './jobs.ts';
+
+const idx = { format: 'idx', uri: '/data' };
+const csv = { format: 'csv', uri: '/data.csv' };
+const npz = { format: 'npz', uri: '/data.npz' };
+const layers = [{ flatten: {} }];
+
+/** [what, path below spec, value, part of the message or undefined where it is right] */
+const CASES: readonly (readonly [string, string, unknown, string?])[] = [
+  ['layers', 'model', { layers }],
+  ['a source', 'model', { source: { uri: 'runs/x' } }],
+  ['a program', 'model', { program: { module: './model.ts' } }],
+  ['no model at all', 'model', {}, 'exactly one of layers, source, program'],
+  ['two models', 'model', { layers, source: { uri: 'x' } }, 'exactly one of layers, source, program'],
+  ['a layer of two kinds', 'model.layers', [{ flatten: {}, relu: {} }], 'exactly one of conv2d'],
+  ['a layer of no kind', 'model.layers', [{}], 'exactly one of conv2d'],
+  ['two optimizers', 'training.optimizer', { sgd: {}, adam: {} }, 'exactly one of sgd, adam'],
+  ['two schedules', 'training.schedule', { constant: {}, cosine: {} }, 'exactly one of constant, step'],
+  ['data from nowhere', 'data', undefined, 'expected data'],
+  [
+    'both kinds of evaluation',
+    'data',
+    { train: idx, evaluate: idx, validationSplit: 0.1 },
+    'at most one of evaluate',
+  ],
+  ['columns of a csv', 'data.train', { ...csv, columns: ['a'], labelColumn: 'b' }],
+  ['columns of images', 'data.train', { ...idx, columns: ['a'] }, 'columns only with format csv, parquet'],
+  ['a split of a csv', 'data.train', { ...csv, split: 'test' }, 'split only with format idx'],
+  [
+    'an image size of a csv',
+    'data.train',
+    { ...csv, imageSize: [8, 8] },
+    'imageSize only with format imageFolder',
+  ],
+  ['augmented rows of a csv', 'data.train', { ...csv, augment: { shift: 2 } }, 'augment only with format'],
+  ['keys of an npz', 'data.train', { ...npz, features: 'x', labels: 'y' }],
+  ['labels without features', 'data.train', { ...npz, labels: 'y' }, 'labels needs features'],
+  ['coarse labels', 'data.train', { format: 'cifar100', uri: '/data', labels: 'coarse' }],
+];
+
+for (const [what, path, value, message] of CASES) {
+  test(`${what}: ${message === undefined ? 'accepted' : 'refused'} by zod and by the API server`, () => {
+    const job = changed(path, value);
+    const answer = admit(leptonJobStructural(), job);
+    const parsed = leptonJobSchema.safeParse(job);
+    if (message === undefined) {
+      assert.deepEqual(answer, { stored: parsed.data });
+      return;
+    }
+    assert.ok(
+      'problems' in answer && answer.problems.some((problem) => problem.includes(message)),
+      JSON.stringify(answer),
+    );
+    assert.ok(
+      parsed.error?.issues.some((issue) => issue.message.includes(message)),
+      parsed.error?.message,
+    );
+  });
+}
