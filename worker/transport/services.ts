@@ -1,6 +1,12 @@
 // The two services as grpc-js wants them, loaded from protos/. The place where hot messages get their own serializers.
 import { join } from 'node:path';
-import { type GrpcObject, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js';
+import {
+  type GrpcObject,
+  loadPackageDefinition,
+  logVerbosity,
+  type ServiceClientConstructor,
+  setLogVerbosity,
+} from '@grpc/grpc-js';
 import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
 
 const PROTOS = join(import.meta.dirname, '../../protos');
@@ -27,6 +33,8 @@ let loaded: Services | undefined;
 
 export function services(): Services {
   if (!loaded) {
+    // Its findings come to us as errors; standard error belongs to our log.
+    setLogVerbosity(logVerbosity.NONE);
     const root = loadPackageDefinition(definitions());
     loaded = {
       coordination: serviceAt(root, ['lepton', 'coordination', 'v1', 'Coordination']),

@@ -286,7 +286,8 @@ class Coordinator {
   readonly #norm: NormSum | undefined;
   #restorePoint: Checkpoint | undefined;
   #cutLedger = new Map<number, LedgerState>();
-  #saved = new Map<number, (readonly [number, number])[]>();
+  /** `step:server` -> values by chunk. */
+  #saved = new Map<string, (readonly [number, number])[]>();
 
   constructor(system: System) {
     const { job, shards } = system;
@@ -371,7 +372,7 @@ class Coordinator {
     const system = this.#system;
     system.send('coordinator', () => {
       if (epoch !== this.#membership.baseEpoch) return;
-      this.#saved.set(server, content);
+      this.#saved.set(`${step}:${server}`, content);
       const file = { name: `${server}`, sizeBytes: 0, sha256: '', from: 0, to: 0 };
       this.#cutStep({ kind: 'saved', server, step, file });
     });
