@@ -1,14 +1,13 @@
-// One run from manifest to summary: prepares the folder, starts the job, shows it, stops it on Ctrl-C, records it.
+// One run from a checked job to its summary: prepares the folder, starts the job, shows it, stops it on Ctrl-C, records it.
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Override } from '../crds/overrides.ts';
+import type { LeptonJob } from '../crds/leptonjob.ts';
 import { writeAtomically } from '../worker/formats/atomic-file.ts';
 import { type LocalJob, startLocalJob } from '../worker/launch/local-job.ts';
 import type { JobResult } from '../worker/protocol/progress.ts';
 import type { RunOptions } from './commands/run.ts';
 import { EXIT } from './errors.ts';
 import { watchInterrupts } from './interrupt.ts';
-import { readManifest } from './manifest-file.ts';
 import { type OutputFolder, prepareFolder } from './output-folder.ts';
 import { Course } from './render/course.ts';
 import { renderCurvesSvg } from './render/curve.ts';
@@ -17,12 +16,7 @@ import { renderCharts, renderSummary, summaryJson } from './run-summary.ts';
 import { openRunView, type RunView } from './run-view.ts';
 
 /** Returns the exit code; throws what was wrong before anything was started. */
-export async function runManifest(
-  file: string,
-  overrides: readonly Override[],
-  options: RunOptions,
-): Promise<number> {
-  const job = await readManifest(file, overrides);
+export async function runJob(job: LeptonJob, options: RunOptions): Promise<number> {
   const resume = options.resume ?? false;
   const name = job.metadata.name;
   const output = options.output ?? job.spec.output.uri;

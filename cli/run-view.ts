@@ -41,7 +41,7 @@ class TerminalView implements RunView {
   progress(progress: JobProgress): void {
     for (const line of this.#epochs.next(progress)) this.#block.print(line);
     if (progress.phase === 'Succeeded' || progress.phase === 'Failed' || progress.phase === 'Stopped') return;
-    this.#block.paint(renderLive(progress, this.#block.columns), Date.now());
+    this.#block.paint(renderLive(progress, this.#block.columns, this.#block.rows), Date.now());
   }
 
   log(line: LogLine): void {

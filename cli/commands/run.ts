@@ -1,6 +1,7 @@
 // `lepton run`: its options and how they become overrides of the manifest. The run itself is in ../run-job.ts.
 import { Command } from 'commander';
 import { type Override, parseOverride } from '../../crds/overrides.ts';
+import { readManifest } from '../manifest-file.ts';
 import type { Outcome } from '../program.ts';
 import { addSetOption, formatOption } from './options.ts';
 
@@ -53,8 +54,9 @@ export function runCommand(outcome: Outcome): Command {
     .addHelpText('after', EXAMPLES);
   addSetOption(command).addOption(formatOption());
   return command.action(async (file: string, options: RunOptions) => {
-    const { runManifest } = await import('../run-job.ts');
-    outcome.exitCode = await runManifest(file, overridesOf(options), options);
+    const job = await readManifest(file, overridesOf(options));
+    const { runJob } = await import('../run-job.ts'); // the engine is loaded only for a right manifest
+    outcome.exitCode = await runJob(job, options);
   });
 }
 

@@ -21,6 +21,11 @@ export class LiveBlock implements Disposable {
     return this.#stream.columns ?? 80;
   }
 
+  /** Lines that fit: a taller block could not be repainted. */
+  get rows(): number {
+    return (this.#stream.rows ?? 24) - 1;
+  }
+
   /** Replaces the block, unless it was painted a moment ago. */
   paint(lines: readonly string[], nowMs: number): void {
     if (nowMs - this.#paintedAtMs < this.#intervalMs) return;

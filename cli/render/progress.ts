@@ -5,9 +5,15 @@ import { renderTable } from './table.ts';
 
 const BAR_WIDTH = 20; // Keras' own
 
-/** The whole live picture: epochs that ended, the bar of the running one, the workers. No line is wider than `columns`. */
-export function renderLive(progress: JobProgress, columns: number): string[] {
-  const lines = [statusLine(progress), ...workerTable(progress)];
+/** The bar of the running epoch and the workers: at most `rows` lines, none wider than `columns`. */
+export function renderLive(
+  progress: JobProgress,
+  columns: number,
+  rows = Number.POSITIVE_INFINITY,
+): string[] {
+  const whole = [statusLine(progress), ...workerTable(progress)];
+  const hidden = whole.length - Math.max(3, rows);
+  const lines = hidden <= 0 ? whole : [...whole.slice(0, -hidden - 1), `  … and ${hidden + 1} more workers`];
   return lines.map((line) => (line.length > columns ? `${line.slice(0, columns - 1)}…` : line));
 }
 

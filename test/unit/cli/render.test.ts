@@ -54,6 +54,14 @@ test('the live picture: bar, values, time left, one row a worker', () => {
   ]);
 });
 
+test('more workers than lines: the rest is counted', () => {
+  const worker = RUNNING.workers[0]!;
+  const workers = Array.from({ length: 30 }, (_, rank) => ({ ...worker, rank }));
+  const lines = renderLive({ ...RUNNING, workers }, 200, 10);
+  assert.equal(lines.length, 10);
+  assert.equal(lines.at(-1), '  … and 23 more workers');
+});
+
 test('no live line is wider than the terminal', () => {
   for (const line of renderLive(RUNNING, 40)) assert.ok([...line].length <= 40, line);
 });
