@@ -8,7 +8,6 @@ export const COMMAND_ERROR_CODES = [
   'NOTHING_TO_RESUME',
   'NO_MODEL',
   'NO_DATA',
-  'RUN_FAILED',
 ] as const;
 
 export type CommandErrorCode = (typeof COMMAND_ERROR_CODES)[number];
