@@ -19,6 +19,8 @@ export interface Network {
   readonly rows: readonly LayerRow[];
   readonly initializers: ReadonlyMap<string, InitializerName>;
   readonly outputShapes: readonly Shape[];
+  /** The rows (layers or inputs) that give the outputs. */
+  readonly outputRows: readonly string[];
 }
 
 interface Placed {
@@ -105,6 +107,7 @@ class NetworkBuilder {
       rows: this.#rows,
       initializers: this.#initializers,
       outputShapes: ends.map(({ spec }) => spec.shape),
+      outputRows: ends.map(({ row }) => row),
     };
   }
 
