@@ -13,7 +13,8 @@
 
 namespace lepton {
 
-/// Bytes of one run. Pointers stay valid for the run; element size is the device's (float or double; int32 as such).
+/// Bytes of one run. Pointers stay valid for the run; element size is the device's (float or double; int32 as
+/// such).
 struct Bindings {
   std::vector<const void*> inputs;
   std::vector<const void*> targets;
@@ -60,7 +61,8 @@ class Device {
   virtual std::unique_ptr<Executable> compile(Program program, const CompileOptions& options) const = 0;
 };
 
-/// The devices of this build, by name: "reference", "cpu". Throws EngineError for an unknown name, listing the known ones.
+/// The devices of this build, by name: "reference", "cpu". Throws EngineError for an unknown name, listing
+/// the known ones.
 const Device& device(std::string_view name);
 
 const Device& reference_device();  // src/reference

@@ -1,4 +1,5 @@
-// The one exception type of the engine. What a caller did wrong is in the code, what and where in the message.
+// The one exception type of the engine. What a caller did wrong is in the code, what and where in the
+// message.
 #pragma once
 
 #include <stdexcept>
@@ -8,7 +9,8 @@
 namespace lepton {
 
 /// Codes: ENGINE_ARGUMENT (a value is wrong), ENGINE_SHAPE (shapes do not fit), ENGINE_BUSY, ENGINE_DISPOSED,
-/// ENGINE_DEVICE (unknown device or an operation that it cannot do), ENGINE_INTERNAL (a broken promise of ours).
+/// ENGINE_DEVICE (unknown device or an operation that it cannot do), ENGINE_INTERNAL (a broken promise of
+/// ours).
 class EngineError : public std::runtime_error {
  public:
   EngineError(std::string code, const std::string& message)
