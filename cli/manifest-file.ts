@@ -44,10 +44,15 @@ async function readText(file: string): Promise<string> {
   }
 }
 
+/** A path with its folder, or a URI as it is. */
+export function absolute(uri: string, folder: string): string {
+  return /^\w+:\/\//.test(uri) ? uri : resolve(folder, uri);
+}
+
 function makeAbsolute(job: LeptonJob, path: readonly string[], folder: string): void {
   let parent: Record<string, unknown> | undefined = job as unknown as Record<string, unknown>;
   for (const key of path.slice(0, -1)) parent = parent?.[key] as Record<string, unknown> | undefined;
   const last = path.at(-1) as string;
   const value = parent?.[last];
-  if (parent && typeof value === 'string' && !/^\w+:\/\//.test(value)) parent[last] = resolve(folder, value);
+  if (parent && typeof value === 'string') parent[last] = absolute(value, folder);
 }

@@ -1,6 +1,5 @@
 // zod's issues in the words of this project: what was expected, what was found, what may have been meant.
 import type { z } from 'zod';
-import { leptonJobSchema } from './leptonjob.ts';
 import { fieldsAt, findField, formatPath, type Path } from './schema-walk.ts';
 import { suggest } from './suggest.ts';
 
@@ -12,24 +11,28 @@ export interface Explanation {
 }
 
 /** Every problem once: where a misspelt field is named, what is missing because of it is not. */
-export function explainIssues(issues: readonly z.core.$ZodIssue[]): Explanation[] {
+export function explainIssues(schema: z.core.$ZodType, issues: readonly z.core.$ZodIssue[]): Explanation[] {
   const unknown = issues.flatMap((issue) => (issue.code === 'unrecognized_keys' ? [issue] : []));
   const isMeant = (path: Path) =>
     unknown.some(
       ({ path: parent, keys }) =>
         formatPath(path.slice(0, -1)) === formatPath(parent) &&
-        keys.some((key) => suggest(key, fieldsAt(leptonJobSchema, parent)) === path.at(-1)),
+        keys.some((key) => suggest(key, fieldsAt(schema, parent)) === path.at(-1)),
     );
   const isExplained = (issue: z.core.$ZodIssue) =>
     issue.code === 'custom'
       ? unknown.some(({ path }) => formatPath(path) === formatPath(issue.path))
       : issue.input === undefined && isMeant(issue.path);
-  return issues.filter((issue) => !isExplained(issue)).flatMap(explainIssue);
+  return issues.filter((issue) => !isExplained(issue)).flatMap((issue) => explainIssue(schema, issue));
 }
 
-function explainIssue(issue: z.core.$ZodIssue): Explanation[] {
+function explainIssue(schema: z.core.$ZodType, issue: z.core.$ZodIssue): Explanation[] {
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: issue.path, key, message: unknownField(issue.path, key) }));
+    return issue.keys.map((key) => ({
+      path: issue.path,
+      key,
+      message: unknownField(schema, issue.path, key),
+    }));
   }
   return [{ path: issue.path, message: messageOf(issue) }];
 }
@@ -65,11 +68,11 @@ function meant(issue: z.core.$ZodIssueInvalidValue): string {
 }
 
 /** A slip of the pen first, then a known field in the wrong place. */
-function unknownField(path: Path, key: string): string {
-  const siblings = fieldsAt(leptonJobSchema, path);
+function unknownField(schema: z.core.$ZodType, path: Path, key: string): string {
+  const siblings = fieldsAt(schema, path);
   const near = suggest(key, siblings);
   if (near !== undefined) return `unknown field; did you mean ${near}?`;
-  const elsewhere = findField(leptonJobSchema, key);
+  const elsewhere = findField(schema, key);
   if (elsewhere) return `unknown field here; did you mean ${formatPath(elsewhere)}?`;
   const known = siblings.length > 0 ? siblings.join(', ') : 'no field';
   return `unknown field; expected ${known}`;

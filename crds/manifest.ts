@@ -1,5 +1,7 @@
 // From the text of a manifest to a valid LeptonJob with all defaults, or to every problem with its place. Reads no file.
 import { type Document, isMap, isNode, isScalar, LineCounter, parseAllDocuments } from 'yaml';
+import type { z } from 'zod';
+import { type DataSource, dataSourceSchema } from './data-source.ts';
 import { ManifestError, type Problem } from './errors.ts';
 import { explainIssues } from './explain.ts';
 import { type LeptonJob, leptonJobSchema } from './leptonjob.ts';
@@ -15,13 +17,26 @@ const MAX_ALIASES = 100;
  * @throws ManifestError MANIFEST_SYNTAX | MANIFEST_INVALID | BAD_OVERRIDE
  */
 export function parseManifest(text: string, source: string, overrides: readonly Override[] = []): LeptonJob {
+  return parseAs(leptonJobSchema, text, source, overrides);
+}
+
+/** One source of samples, written as in `spec.data.train`. @throws ManifestError */
+export function parseDataSource(text: string, source: string): DataSource {
+  return parseAs(dataSourceSchema, text, source, []);
+}
+
+function parseAs<T extends z.ZodType>(
+  schema: T,
+  text: string,
+  source: string,
+  overrides: readonly Override[],
+): z.output<T> {
   const lines = new LineCounter();
   const document = parseDocument(text, source, lines);
-  const written = toPlain(document, source);
-  const changed = overrides.reduce(applyOverride, written);
-  const parsed = leptonJobSchema.safeParse(dropNulls(leptonJobSchema, changed), { reportInput: true });
+  const changed = overrides.reduce(applyOverride, toPlain(document, source));
+  const parsed = schema.safeParse(dropNulls(schema, changed), { reportInput: true });
   if (parsed.success) return parsed.data;
-  const problems = explainIssues(parsed.error.issues).map(({ path, message, key }): Problem => {
+  const problems = explainIssues(schema, parsed.error.issues).map(({ path, message, key }): Problem => {
     const full = key === undefined ? path : [...path, key];
     const override = overrides.findLast(({ path: set }) => set.every((part, i) => full[i] === part));
     if (override) return { path: formatPath(full), message: `${message} (from ${override.text})` };
@@ -39,7 +54,7 @@ function parseDocument(text: string, source: string, lines: LineCounter): Docume
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
   const list = 'empty' in documents ? [] : documents;
   const document = list[0];
-  if (!document) throw syntax(source, 'expected a LeptonJob, got an empty file');
+  if (!document) throw syntax(source, 'expected a manifest, got an empty text');
   if (list.length > 1) throw syntax(source, `expected one document, got ${list.length} (separated by ---)`);
   const error = document.errors[0];
   if (error) {

@@ -81,7 +81,7 @@ test('text that is no manifest is refused whole', () => {
     (_, i) => `a${i}: &a${i} [${i === 0 ? 'x' : Array(9).fill(`*a${i - 1}`)}]`,
   );
   const cases: [string, RegExp][] = [
-    ['', /job\.yaml: expected a LeptonJob, got an empty file/],
+    ['', /job\.yaml: expected a manifest, got an empty text/],
     ['a: [', /job\.yaml:1:\d+: /],
     ['a: 1\na: 2', /job\.yaml:2:1: .*unique/],
     ['a: 1\n---\nb: 2', /expected one document, got 2/],
