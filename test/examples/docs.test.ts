@@ -1,0 +1,59 @@
+// Runs what docs/training-in-typescript.md shows: every block is a whole program, the last two are a module and its job.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const ROOT = join(import.meta.dirname, '../..');
+const page = await readFile(join(ROOT, 'docs/training-in-typescript.md'), 'utf8');
+let folder: string;
+
+before(async () => {
+  // Below the checkout, so that `import ... from 'lepton'` resolves to it as in a project that depends on it.
+  await mkdir(join(ROOT, 'build'), { recursive: true });
+  folder = await mkdtemp(join(ROOT, 'build', 'docs-'));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+function blocks(language: string): { title: string; code: string }[] {
+  const sections = page.split(/^## /m).slice(1);
+  return sections.flatMap((section) =>
+    [...section.matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, code]) => ({
+      title: section.split('\n')[0] as string,
+      code: code as string,
+    })),
+  );
+}
+
+const programs = blocks('ts');
+assert.ok(programs.length >= 4, 'the page lost its programs');
+
+for (const [i, { title, code }] of programs.entries()) {
+  test(`${title}: the program runs`, async () => {
+    const file = join(folder, `block-${i}.ts`);
+    await writeFile(file, code);
+    const { stdout } = await run(process.execPath, [file], { cwd: folder, timeout: 120_000 });
+    assert.match(stdout, /\S/);
+    assert.doesNotMatch(stdout, /\bNaN\b|undefined/);
+  });
+}
+
+test('the module and its manifest train', async () => {
+  await writeFile(join(folder, 'program.ts'), blocks('ts program')[0]?.code ?? '');
+  await writeFile(join(folder, 'own-program.yaml'), blocks('yaml program')[0]?.code ?? '');
+  const args = [
+    join(ROOT, 'cli/main.ts'),
+    'run',
+    'own-program.yaml',
+    '-o',
+    'json',
+    '--output',
+    join(folder, 'out'),
+  ];
+  const { stdout } = await run(process.execPath, args, { cwd: folder, timeout: 120_000 });
+  const { status, epochs } = JSON.parse(stdout);
+  assert.deepEqual({ status, epochs }, { status: 'Succeeded', epochs: 2 });
+});
