@@ -1,12 +1,13 @@
 // The tree of commands. Each command's options and action are in its own file.
 import { Command } from 'commander';
-import packageJson from '../package.json' with { type: 'json' };
+
 import { datasetsCommand } from './commands/datasets.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { predictCommand } from './commands/predict.ts';
 import { runCommand } from './commands/run.ts';
 import { validateCommand } from './commands/validate.ts';
+import { leptonVersion } from './version.ts';
 
 /** Where an action leaves the exit code of a command that did not throw. */
 export interface Outcome {
@@ -26,7 +27,7 @@ export const COMMANDS = {
 export function createProgram(outcome: Outcome): Command {
   const program = new Command('lepton')
     .description('Train, measure and use neural networks from one manifest.')
-    .version(packageJson.version, '--version', 'print the version')
+    .version(leptonVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand(false)
     .addHelpText('after', '\nlepton COMMAND --help says more about a command, with examples.')

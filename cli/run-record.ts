@@ -5,9 +5,10 @@ import { stringify } from 'yaml';
 import type { LeptonJob } from '../crds/leptonjob.ts';
 import type { LeptonJobStatus } from '../crds/status.ts';
 import { engine } from '../native/engine.ts';
-import packageJson from '../package.json' with { type: 'json' };
+
 import { writeAtomically } from '../worker/formats/atomic-file.ts';
 import type { JobResult } from '../worker/protocol/progress.ts';
+import { leptonVersion } from './version.ts';
 
 export const RECORD_FILE = 'run.json';
 export const MANIFEST_FILE = 'leptonjob.yaml';
@@ -41,7 +42,7 @@ export async function writeRunRecord(start: RunStart, result?: JobResult): Promi
     ...(result ? { completionTime: new Date().toISOString() } : {}),
     status: statusOf(result),
     ...(result ? { result: resultOf(result) } : {}),
-    versions: { lepton: packageJson.version, node: process.versions.node, ...engine.versions },
+    versions: { lepton: leptonVersion(), node: process.versions.node, ...engine.versions },
     machine: {
       platform: process.platform,
       architecture: process.arch,

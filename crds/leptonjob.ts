@@ -159,9 +159,8 @@ export type LeptonJob = z.output<typeof leptonJobSchema>;
 export type LeptonJobInput = z.input<typeof leptonJobSchema>;
 export type LeptonJobSpec = LeptonJob['spec'];
 export type ModelSpec = LeptonJobSpec['model'];
-export type DataSpec = NonNullable<LeptonJobSpec['data']>;
 
 export type { DataFormat, DataSource } from './data-source.ts';
-export type { ActivationName, InitializerName, LayerKind, LayerSpec } from './layers.ts';
+export type { InitializerName, LayerKind, LayerSpec } from './layers.ts';
 export { onlyEntry } from './rules.ts';
 export type { LossName, MetricName, OptimizerChoice, ScheduleChoice, TrainingSpec } from './training.ts';
