@@ -1,0 +1,130 @@
+// A whole engine in a few lines, for tests that are about processes and messages: stochastic gradient descent on a linear model.
+import type {
+  ArenaLayout,
+  Engine,
+  EngineModel,
+  Feed,
+  Optimizer,
+  OptimizerSpec,
+  StepOptions,
+  StepResult,
+  UpdateOptions,
+} from '../../../native/engine.ts';
+import type { GraphSpec } from '../../../native/graph.ts';
+
+const NORM_BLOCK = 4096;
+
+function arenaLayout(parameters: GraphSpec['parameters']): ArenaLayout {
+  let offset = 0;
+  let trainableLength = 0;
+  const entries = [...parameters]
+    .sort((a, b) => Number(b.trainable) - Number(a.trainable))
+    .map(({ name, shape, trainable }) => {
+      const length = shape.reduce((product, size) => product * size, 1);
+      const entry = { name, shape, trainable, offset, length };
+      offset += Math.ceil(length / 16) * 16;
+      if (trainable) trainableLength = offset;
+      return entry;
+    });
+  return { entries, trainableLength, length: offset };
+}
+
+/** prediction = sum of x_i w_i; loss = mean squared error; one entry of state: the mean of the targets. */
+class LinearModel implements EngineModel {
+  readonly layout: ArenaLayout;
+  readonly outputShapes = [[1]];
+  readonly parameters: Float32Array;
+  readonly gradients: Float32Array;
+
+  constructor(graph: GraphSpec) {
+    this.layout = arenaLayout(graph.parameters);
+    this.parameters = new Float32Array(this.layout.length);
+    this.gradients = new Float32Array(this.layout.length);
+  }
+
+  async trainStep([x]: Feed, [y]: Feed, { batchSize, onGradients }: StepOptions): Promise<StepResult> {
+    const width = this.layout.entries[0]!.length;
+    const { outputs, loss } = this.#forward(x!, y!, batchSize);
+    this.gradients.fill(0);
+    for (let sample = 0; sample < batchSize; sample++) {
+      const error = (2 * (outputs[sample]! - y![sample]!)) / batchSize;
+      for (let at = 0; at < width; at++)
+        this.gradients[at] = this.gradients[at]! + error * x![sample * width + at]!;
+    }
+    const state = this.layout.trainableLength;
+    for (let sample = 0; sample < batchSize; sample++)
+      this.gradients[state] = this.gradients[state]! + y![sample]! / batchSize;
+    await new Promise((resolve) => setImmediate(resolve));
+    onGradients?.(Math.floor(width / 2 / 16) * 16);
+    await new Promise((resolve) => setImmediate(resolve));
+    onGradients?.(0);
+    return { loss, losses: [loss], outputs: [outputs] };
+  }
+
+  async evaluateStep([x]: Feed, [y]: Feed, { batchSize }: { batchSize: number }): Promise<StepResult> {
+    const { outputs, loss } = this.#forward(x!, y!, batchSize);
+    return { loss, losses: [loss], outputs: [outputs] };
+  }
+
+  async predictStep(): Promise<{ outputs: StepResult['outputs'] }> {
+    return { outputs: [] };
+  }
+
+  dispose(): void {}
+
+  #forward(x: Feed[number], y: Feed[number], batchSize: number): { outputs: Float32Array; loss: number } {
+    const width = this.layout.entries[0]!.length;
+    const outputs = new Float32Array(batchSize);
+    let loss = 0;
+    for (let sample = 0; sample < batchSize; sample++) {
+      let sum = 0;
+      for (let at = 0; at < width; at++) sum += x[sample * width + at]! * this.parameters[at]!;
+      outputs[sample] = sum;
+      loss += (sum - y[sample]!) ** 2 / batchSize;
+    }
+    return { outputs, loss };
+  }
+}
+
+class Momentum implements Optimizer {
+  readonly slots: { readonly momentum: Float32Array };
+
+  constructor(length: number) {
+    this.slots = { momentum: new Float32Array(length) };
+  }
+
+  update(
+    parameters: Float32Array,
+    gradients: Float32Array,
+    from: number,
+    to: number,
+    { learningRate, scale = 1, clipValue = Number.POSITIVE_INFINITY }: UpdateOptions,
+  ): void {
+    const { momentum } = this.slots;
+    for (let at = from; at < to; at++) {
+      const gradient = Math.max(-clipValue, Math.min(clipValue, gradients[at]! * scale));
+      momentum[at] = 0.9 * momentum[at]! - learningRate * gradient;
+      parameters[at] = parameters[at]! + momentum[at]!;
+    }
+  }
+}
+
+export const plainEngine: Engine = {
+  createModel: (graph) => new LinearModel(graph),
+  createOptimizer: (_: OptimizerSpec, length: number) => new Momentum(length),
+  accumulate: (sum, at, values, weight) => {
+    const copy = new Float32Array(Uint8Array.from(values).buffer); // Buffer.slice would not copy
+    for (let i = 0; i < copy.length; i++) sum[at + i] = sum[at + i]! + weight * copy[i]!;
+  },
+  sumOfSquares: (values, from, to) => {
+    let total = 0;
+    for (let block = from; block < to; block += NORM_BLOCK) {
+      let sum = 0;
+      for (let at = block; at < Math.min(block + NORM_BLOCK, to); at++) sum += values[at]! ** 2;
+      total += sum;
+    }
+    return total;
+  },
+  arenaLayout,
+  versions: { engine: 'plain', onednn: '', isa: '' },
+};
