@@ -1,4 +1,8 @@
 // The TypeScript face of the native engine: loads the addon, checks arguments, types every call. No model logic.
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { EngineError } from './errors.ts';
 import type { GraphSpec, LossSpec, Shape } from './graph.ts';
 
 export type DeviceName = 'cpu' | 'reference';
@@ -29,6 +33,7 @@ export interface ModelOptions {
   readonly seed?: number; // of dropout; default 0
   readonly rank?: number; // of this worker; part of the dropout counter; default 0
   readonly threads?: number; // OpenMP threads of the engine; default 1
+  readonly profile?: boolean; // measure where each step's time goes; default false
 }
 
 /** One array per graph input (row-major, batch first), then one per loss. */
@@ -66,7 +71,17 @@ export interface EngineModel {
   /** Forward in inference mode with the losses. */
   evaluateStep(inputs: Feed, targets: Feed, options: { batchSize: number }): Promise<StepResult>;
   predictStep(inputs: Feed, options: { batchSize: number }): Promise<{ outputs: StepResult['outputs'] }>;
+  /** Of the last step, where `profile` was asked for. */
+  profile(): Profile;
+  /** Frees the engine's side; views of its memory stay good. */
   dispose(): void;
+}
+
+/** Nanoseconds of one step by where they were spent. */
+export interface Profile {
+  readonly library: number; // oneDNN's primitives
+  readonly own: number; // our kernels
+  readonly reorder: number; // changes of memory layout
 }
 
 /** Optimizer with every number resolved; formulas are Keras 3's (see docs of each). `learningRate` comes with each update. */
@@ -80,7 +95,12 @@ export type OptimizerSpec =
       readonly epsilon: number;
       readonly weightDecay: number;
     }
-  | { readonly optimizer: 'rmsprop'; readonly rho: number; readonly momentum: number; readonly epsilon: number };
+  | {
+      readonly optimizer: 'rmsprop';
+      readonly rho: number;
+      readonly momentum: number;
+      readonly epsilon: number;
+    };
 
 export interface UpdateOptions {
   readonly learningRate: number;
@@ -99,7 +119,13 @@ export interface UpdateOptions {
 export interface Optimizer {
   readonly slots: Readonly<Record<string, Float32Array>>; // momentum | m, v | ... : live, for checkpoints
   /** parameters[from..to) with gradients[from..to) and the slots' same range. */
-  update(parameters: Float32Array, gradients: Float32Array, from: number, to: number, options: UpdateOptions): void;
+  update(
+    parameters: Float32Array,
+    gradients: Float32Array,
+    from: number,
+    to: number,
+    options: UpdateOptions,
+  ): void;
 }
 
 export interface Engine {
@@ -111,7 +137,117 @@ export interface Engine {
   sumOfSquares(values: Float32Array, from: number, to: number): number;
   /** Layout of the arena without compiling anything: what a parameter server needs to know. */
   arenaLayout(parameters: GraphSpec['parameters']): ArenaLayout;
-  readonly versions: { readonly engine: string; readonly onednn: string; readonly isa: string };
+  /** Of the engine, its maths library (`oneDNN 3.2.0`), and the instruction set that the library found on this machine. */
+  readonly versions: { readonly engine: string; readonly library: string; readonly isa: string };
 }
 
-// The one instance: `import { engine } from '../native/engine.ts'`. Loading problems name the platform and the commands to try.
+/** How the addon's classes look from here. Modes: 0 train, 1 evaluate, 2 predict. */
+interface Addon {
+  readonly Model: new (graph: GraphSpec, options: ModelOptions) => NativeModel;
+  readonly Optimizer: new (spec: OptimizerSpec, length: number) => Optimizer;
+  readonly accumulate: Engine['accumulate'];
+  readonly sumOfSquares: Engine['sumOfSquares'];
+  readonly arenaLayout: Engine['arenaLayout'];
+  readonly versions: Engine['versions'];
+}
+
+interface NativeModel {
+  readonly layout: ArenaLayout;
+  readonly outputShapes: readonly Shape[];
+  readonly parameters: Arena;
+  readonly gradients: Arena;
+  run(
+    mode: 0 | 1 | 2,
+    inputs: Feed,
+    targets: Feed,
+    batchSize: number,
+    step: number,
+    onGradients?: (from: number) => void,
+  ): Promise<StepResult>;
+  profile(): Profile;
+  dispose(): void;
+}
+
+/** LEPTON_ADDON, else what `make setup` compiled. @throws EngineError ENGINE_NOT_BUILT naming path, platform and remedy. */
+function loadAddon(): Addon {
+  const path = process.env['LEPTON_ADDON'] ?? join(import.meta.dirname, '../build/native/lepton.node');
+  const where = `${path} (${process.platform}-${process.arch}, Node ${process.version})`;
+  if (!existsSync(path))
+    throw new EngineError('ENGINE_NOT_BUILT', `no native engine at ${where}: run 'make setup'`);
+  try {
+    return createRequire(import.meta.url)(path) as Addon;
+  } catch (error) {
+    const reason = (error as Error).message;
+    throw new EngineError('ENGINE_NOT_BUILT', `cannot load ${where}: ${reason}; run 'make clean setup'`, {
+      cause: error,
+    });
+  }
+}
+
+const addon = loadAddon();
+
+class BoundModel implements EngineModel {
+  readonly #native: NativeModel;
+  readonly layout: ArenaLayout;
+  readonly outputShapes: readonly Shape[];
+  readonly parameters: Arena;
+  readonly gradients: Arena;
+
+  constructor(graph: GraphSpec, options: ModelOptions) {
+    this.#native = new addon.Model(graph, options);
+    ({
+      layout: this.layout,
+      outputShapes: this.outputShapes,
+      parameters: this.parameters,
+      gradients: this.gradients,
+    } = this.#native);
+  }
+
+  async trainStep(
+    inputs: Feed,
+    targets: Feed,
+    { batchSize, step, onGradients }: StepOptions,
+  ): Promise<StepResult> {
+    if (!onGradients) return this.#native.run(0, inputs, targets, batchSize, step);
+    // An exception must not pass through C++: it is kept and thrown to the caller of the step.
+    let failure: { error: unknown } | undefined;
+    const result = await this.#native.run(0, inputs, targets, batchSize, step, (from) => {
+      try {
+        if (!failure) onGradients(from);
+      } catch (error) {
+        failure = { error };
+      }
+    });
+    if (failure) throw failure.error;
+    return result;
+  }
+
+  async evaluateStep(inputs: Feed, targets: Feed, { batchSize }: { batchSize: number }): Promise<StepResult> {
+    return this.#native.run(1, inputs, targets, batchSize, 0);
+  }
+
+  async predictStep(
+    inputs: Feed,
+    { batchSize }: { batchSize: number },
+  ): Promise<{ outputs: StepResult['outputs'] }> {
+    return this.#native.run(2, inputs, [], batchSize, 0);
+  }
+
+  profile(): Profile {
+    return this.#native.profile();
+  }
+
+  dispose(): void {
+    this.#native.dispose();
+  }
+}
+
+/** The one engine of this JavaScript environment. */
+export const engine: Engine = {
+  createModel: (graph, options = {}) => new BoundModel(graph, options),
+  createOptimizer: (spec, length) => new addon.Optimizer(spec, length),
+  accumulate: addon.accumulate,
+  sumOfSquares: addon.sumOfSquares,
+  arenaLayout: addon.arenaLayout,
+  versions: addon.versions,
+};

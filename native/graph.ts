@@ -35,8 +35,18 @@ export type Operation =
       readonly dilation: Pair;
       readonly groups: number; // groups = input channels is a depthwise convolution
     }
-  | { readonly op: 'maxPooling2d'; readonly poolSize: Pair; readonly strides: Pair; readonly padding: Padding }
-  | { readonly op: 'averagePooling2d'; readonly poolSize: Pair; readonly strides: Pair; readonly padding: Padding } // padding is not counted
+  | {
+      readonly op: 'maxPooling2d';
+      readonly poolSize: Pair;
+      readonly strides: Pair;
+      readonly padding: Padding;
+    }
+  | {
+      readonly op: 'averagePooling2d';
+      readonly poolSize: Pair;
+      readonly strides: Pair;
+      readonly padding: Padding;
+    } // padding is not counted
   | { readonly op: 'globalAveragePooling2d' } // (h, w, c) -> (c)
   | {
       readonly op: 'batchNormalization'; // gamma?, beta?, movingMean, movingVariance; over all but the last dimension
@@ -45,7 +55,12 @@ export type Operation =
       readonly scale: boolean;
       readonly center: boolean;
     }
-  | { readonly op: 'layerNormalization'; readonly epsilon: number; readonly scale: boolean; readonly center: boolean } // gamma?, beta?; last dimension
+  | {
+      readonly op: 'layerNormalization';
+      readonly epsilon: number;
+      readonly scale: boolean;
+      readonly center: boolean;
+    } // gamma?, beta?; last dimension
   | { readonly op: 'dropout'; readonly rate: number } // identity outside training; mask = Philox(seed, step, rank, node index)
   | { readonly op: 'embedding' } // table; int32 input (...) -> (..., dimension)
   | { readonly op: 'flatten' }

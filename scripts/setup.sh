@@ -28,12 +28,13 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 say() { printf 'setup: %s\n' "$*" >&2; }
-mkdir -p "$LEPTON_CACHE"
+mkdir -p "$LEPTON_CACHE" build
 
 packages_stamp=node_modules/.lepton-$(cat package.json package-lock.json | sha256sum | cut -c1-16)
 if [ ! -e "$packages_stamp" ]; then
-  say "installing Node packages into node_modules (npm ci; among them Node 24 itself), about 400 MB"
-  npm ci --no-audit --no-fund --loglevel=error >&2
+  say "installing Node packages into node_modules (npm install; among them Node 24 itself), about 400 MB"
+  # Not `npm ci`: it refuses a lock file made where the registry lacks the optional packages of other platforms.
+  npm install --no-save --no-audit --no-fund --loglevel=error >&2
   touch "$packages_stamp"
 fi
 

@@ -1,4 +1,4 @@
-// Instructions that pay to run as one. A pure rewrite of the program's list; kernels for the results are in lower_*.cc.
+// Instructions that pay to run as one. Rewrites the list only; kernels for the results are in lower_*.cc.
 #pragma once
 
 #include <vector>
@@ -9,14 +9,17 @@ namespace lepton::cpu {
 
 struct FusedInstruction : Instruction {
   /// Forward: the output passes through relu before it is written (the pre-activation is never kept).
-  /// kBatchNormBackward: dy is the gradient of the relu's output.
+  /// kBatchNormBackward: dy is the gradient of the relu's output, which is `relu_output`.
   bool relu = false;
+  ValueId relu_output = kNone;
   std::int64_t ready_from = -1;  // as Program::ready_from
 };
 
-/// - dense, convolution, batch norm or add followed by relu, when nothing else reads the value between them;
-/// - the gradient of relu into the gradient of batch norm;
-/// - max pooling after relu: the gradient passes the relu after pooling (smaller) instead of before.
-std::vector<FusedInstruction> fuse(const Program& program);
+/// Takes the instructions of `program` and joins
+/// - dense, convolution, batch norm or add with the relu after it, when nothing else reads the value between them;
+/// - the gradient of that relu with the gradient of batch norm;
+/// and lets a gradient pass a relu after max pooling (smaller) instead of before it: the maximum commutes with relu.
+/// May change the shapes of temporary values.
+std::vector<FusedInstruction> fuse(Program& program);
 
 }  // namespace lepton::cpu

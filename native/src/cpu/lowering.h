@@ -34,12 +34,12 @@ inline Argument out(int id, Tensor tensor) { return {id, std::move(tensor), true
 /// What a forward instruction leaves for its gradient, beside values.
 struct Memo {
   dnnl::pooling_forward::primitive_desc pooling;
-  Tensor workspace;
+  Tensor workspace;  // of max pooling: which element of each window won
 };
 
 class Lowering {
  public:
-  Lowering(const Program& program, const dnnl::engine& engine);
+  Lowering(Program& program, const dnnl::engine& engine);
 
   /// Lowers everything. Throws EngineError naming the layer when the library refuses an instruction.
   void run();
@@ -63,13 +63,17 @@ class Lowering {
   /// The same bytes or a reordered copy of them.
   Tensor convert(const Tensor& from, const Layout& wanted);
 
-  /// Defines a value in this layout. If it is visible outside and its `plain` layout differs, a reorder follows.
+  /// Defines a value in this layout. If it is visible outside and plain is another layout, a reorder follows.
   Tensor write(ValueId id, const Layout& layout);
-  Tensor write(ValueId id, const Layout& layout, const Layout& plain);
+  /// The same for the gradient of a convolution's kernel, whose dimensions are not an image's: always ends up HWIO.
+  Tensor write_kernel(ValueId id, const Layout& layout, const Layout& arena);
   Tensor write_plain(ValueId id);
   Tensor write_as(ValueId id, const dnnl::memory::dims& dims);
   /// Defines a value as the bytes of an existing tensor, without a step; copies only if the value is visible outside.
   void define_as(ValueId id, const Tensor& tensor);
+
+  /// The layout in which an image of this shape was last written; NHWC when there was none.
+  Layout usual(const Shape& shape) const;
 
   Tensor scratch(const Layout& layout);
   void may_replace(const Tensor& output, const std::vector<BufferId>& inputs);
@@ -86,6 +90,7 @@ class Lowering {
 
  private:
   void lower(const FusedInstruction& op);
+  void reorder(const Tensor& from, const Tensor& into);
   BufferId bound_or_temporary(const Value& value, std::int64_t bytes);
   void deliver();
 
@@ -94,17 +99,18 @@ class Lowering {
     BufferId buffer;
   };
 
-  const Program& program_;
+  Program& program_;
   dnnl::engine engine_;
   std::vector<Buffer> buffers_;
   std::vector<Step> steps_;
   std::vector<Tensor> lies_;  // by ValueId; buffer -1 until defined
+  std::map<Shape, Layout> usual_;
   std::unordered_map<BufferId, std::vector<Conversion>> conversions_;
   std::vector<std::pair<Tensor, Tensor>> deliveries_;  // reorders owed after the current instruction
   std::string node_;                                   // of the current instruction
 };
 
-// One function per family of kinds.
+// One function per family of kinds, in lower_*.cc.
 void lower_dense(Lowering& to, const FusedInstruction& op);
 void lower_convolution(Lowering& to, const FusedInstruction& op);
 void lower_pooling(Lowering& to, const FusedInstruction& op);

@@ -1,131 +1,130 @@
 #include "engine/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/clones.h"
 
 namespace lepton {
 namespace {
 
-/// What all loops need, as floats. `limit` is infinite where values are not clipped.
-struct Step {
+// Every argument of the inner loops, already in float; pointers point at the first element to update.
+struct Pass {
+  float* parameters;
+  const float* gradients;
+  float* first;  // slots, null when the optimizer has none
+  float* second;
+  std::int64_t count;
   float rate;
   float scale;
-  float limit;
+  float limit;  // infinity: no clipping
 };
 
-inline float gradient(float value, const Step& step) {
-  const float scaled = value * step.scale;
-  return scaled > step.limit ? step.limit : (scaled < -step.limit ? -step.limit : scaled);
+inline float prepared(const Pass& p, std::int64_t i) {
+  const float scaled = p.gradients[i] * p.scale;
+  // In this order NaN stays NaN.
+  const float below = scaled > p.limit ? p.limit : scaled;
+  return below < -p.limit ? -p.limit : below;
 }
 
-LEPTON_CLONES void sgd(float* __restrict p, const float* __restrict g, std::int64_t count, Step step) {
-  for (std::int64_t i = 0; i < count; ++i) p[i] -= step.rate * gradient(g[i], step);
+LEPTON_CLONES void plain_sgd(const Pass& pass) {
+  const Pass p = pass;
+  for (std::int64_t i = 0; i < p.count; ++i) p.parameters[i] -= p.rate * prepared(p, i);
 }
 
-/// velocity = momentum * velocity - rate * g; p += velocity, or with Nesterov p += momentum * velocity - rate * g.
-LEPTON_CLONES void sgd_momentum(float* __restrict p, const float* __restrict g, float* __restrict velocity,
-                                std::int64_t count, Step step, float momentum) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    velocity[i] = momentum * velocity[i] - step.rate * gradient(g[i], step);
-    p[i] += velocity[i];
+LEPTON_CLONES void momentum_sgd(const Pass& pass, float momentum, bool nesterov) {
+  const Pass p = pass;
+  for (std::int64_t i = 0; i < p.count; ++i) {
+    const float step = p.rate * prepared(p, i);
+    const float velocity = momentum * p.first[i] - step;
+    p.first[i] = velocity;
+    p.parameters[i] += nesterov ? momentum * velocity - step : velocity;
   }
 }
 
-LEPTON_CLONES void sgd_nesterov(float* __restrict p, const float* __restrict g, float* __restrict velocity,
-                                std::int64_t count, Step step, float momentum) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const float move = step.rate * gradient(g[i], step);
-    velocity[i] = momentum * velocity[i] - move;
-    p[i] += momentum * velocity[i] - move;
+// `rate` carries the bias correction; `decay` is weight decay * learning rate (0 for plain Adam), applied
+// first.
+LEPTON_CLONES void adam(const Pass& pass, float beta1, float beta2, float epsilon, float decay) {
+  const Pass p = pass;
+  for (std::int64_t i = 0; i < p.count; ++i) {
+    const float gradient = prepared(p, i);
+    const float m = p.first[i] + (gradient - p.first[i]) * (1 - beta1);
+    const float v = p.second[i] + (gradient * gradient - p.second[i]) * (1 - beta2);
+    p.first[i] = m;
+    p.second[i] = v;
+    const float parameter = p.parameters[i] - p.parameters[i] * decay;
+    p.parameters[i] = parameter - m * p.rate / (std::sqrt(v) + epsilon);
   }
 }
 
-struct Moments {
-  float beta1;      // 1 - beta1
-  float beta2;      // 1 - beta2
-  float epsilon;
-  float corrected;  // rate * sqrt(1 - beta2^t) / (1 - beta1^t)
-  float keep;       // 1 - rate * weight decay
-};
-
-/// m += (g - m)(1 - beta1); v += (g^2 - v)(1 - beta2); p -= corrected * m / (sqrt(v) + epsilon). Kingma and Ba 2015;
-/// decay apart from the gradient: Loshchilov and Hutter 2019.
-LEPTON_CLONES void adam(float* __restrict p, const float* __restrict g, float* __restrict m, float* __restrict v,
-                        std::int64_t count, Step step, Moments moments) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const float gi = gradient(g[i], step);
-    m[i] += (gi - m[i]) * moments.beta1;
-    v[i] += (gi * gi - v[i]) * moments.beta2;
-    p[i] = p[i] * moments.keep - moments.corrected * m[i] / (std::sqrt(v[i]) + moments.epsilon);
+LEPTON_CLONES void rmsprop(const Pass& pass, float rho, float momentum, float epsilon) {
+  const Pass p = pass;
+  for (std::int64_t i = 0; i < p.count; ++i) {
+    const float gradient = prepared(p, i);
+    const float velocity = rho * p.first[i] + (1 - rho) * gradient * gradient;
+    p.first[i] = velocity;
+    float step = p.rate * gradient / std::sqrt(velocity + epsilon);
+    if (p.second != nullptr) {
+      step += momentum * p.second[i];
+      p.second[i] = step;
+    }
+    p.parameters[i] -= step;
   }
 }
 
-/// velocity = rho * velocity + (1 - rho) g^2; p -= rate * g / sqrt(velocity + epsilon), through momentum where it has one.
-LEPTON_CLONES void rmsprop(float* __restrict p, const float* __restrict g, float* __restrict velocity,
-                           std::int64_t count, Step step, float rho, float epsilon) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const float gi = gradient(g[i], step);
-    velocity[i] = rho * velocity[i] + (1.0F - rho) * gi * gi;
-    p[i] -= step.rate * gi / std::sqrt(velocity[i] + epsilon);
+std::vector<std::string> slot_names(const OptimizerSpec& spec) {
+  switch (spec.kind) {
+    case OptimizerKind::kSgd:
+      return spec.momentum != 0 ? std::vector<std::string>{"momentum"} : std::vector<std::string>{};
+    case OptimizerKind::kAdam:
+    case OptimizerKind::kAdamW:
+      return {"m", "v"};
+    case OptimizerKind::kRmsprop:
+      return spec.momentum != 0 ? std::vector<std::string>{"velocity", "momentum"}
+                                : std::vector<std::string>{"velocity"};
   }
+  return {};
 }
 
-LEPTON_CLONES void rmsprop_momentum(float* __restrict p, const float* __restrict g, float* __restrict velocity,
-                                    float* __restrict momentums, std::int64_t count, Step step, float rho,
-                                    float epsilon, float momentum) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const float gi = gradient(g[i], step);
-    velocity[i] = rho * velocity[i] + (1.0F - rho) * gi * gi;
-    momentums[i] = momentum * momentums[i] + step.rate * gi / std::sqrt(velocity[i] + epsilon);
-    p[i] -= momentums[i];
-  }
-}
-
-Moments moments_of(const OptimizerSpec& spec, const Update& options) {
+double corrected_rate(const OptimizerSpec& spec, const UpdateOptions& options) {
   const auto t = static_cast<double>(options.iteration);
-  const double correction = std::sqrt(1 - std::pow(spec.beta2, t)) / (1 - std::pow(spec.beta1, t));
-  const double decay = spec.kind == OptimizerSpec::Kind::kAdamW ? options.learning_rate * spec.weight_decay : 0;
-  return {static_cast<float>(1 - spec.beta1), static_cast<float>(1 - spec.beta2), static_cast<float>(spec.epsilon),
-          static_cast<float>(options.learning_rate * correction), static_cast<float>(1 - decay)};
+  return options.learning_rate * std::sqrt(1 - std::pow(spec.beta2, t)) / (1 - std::pow(spec.beta1, t));
 }
 
 }  // namespace
 
-std::vector<std::string> slot_names(const OptimizerSpec& spec) {
-  switch (spec.kind) {
-    case OptimizerSpec::Kind::kSgd:
-      return spec.momentum == 0 ? std::vector<std::string>{} : std::vector<std::string>{"momentum"};
-    case OptimizerSpec::Kind::kRmsprop:
-      return spec.momentum == 0 ? std::vector<std::string>{"velocity"}
-                                : std::vector<std::string>{"velocity", "momentum"};
-    default:
-      return {"m", "v"};
+Optimizer::Optimizer(const OptimizerSpec& spec, std::int64_t length) : spec_(spec), length_(length) {
+  for (const std::string& name : slot_names(spec)) {
+    slots_.push_back(
+        {name, std::make_shared<AlignedBuffer>(static_cast<std::size_t>(length) * sizeof(float))});
   }
 }
 
-void update(const OptimizerSpec& spec, const Update& options, float* parameters, const float* gradients,
-            const std::vector<float*>& slots, std::int64_t from, std::int64_t to) {
-  const Step step{static_cast<float>(options.learning_rate), static_cast<float>(options.scale),
-                  options.clip_value > 0 ? static_cast<float>(options.clip_value) : HUGE_VALF};
-  float* p = parameters + from;
-  const float* g = gradients + from;
-  const std::int64_t count = to - from;
-  const auto slot = [&](std::size_t index) { return slots[index] + from; };
-  const auto momentum = static_cast<float>(spec.momentum);
-  switch (spec.kind) {
-    case OptimizerSpec::Kind::kSgd:
-      if (slots.empty()) return sgd(p, g, count, step);
-      if (spec.nesterov) return sgd_nesterov(p, g, slot(0), count, step, momentum);
-      return sgd_momentum(p, g, slot(0), count, step, momentum);
-    case OptimizerSpec::Kind::kRmsprop: {
-      const auto rho = static_cast<float>(spec.rho);
-      const auto epsilon = static_cast<float>(spec.epsilon);
-      if (slots.size() == 1) return rmsprop(p, g, slot(0), count, step, rho, epsilon);
-      return rmsprop_momentum(p, g, slot(0), slot(1), count, step, rho, epsilon, momentum);
-    }
-    default:
-      return adam(p, g, slot(0), slot(1), count, step, moments_of(spec, options));
+void Optimizer::update(float* parameters, const float* gradients, std::int64_t from, std::int64_t to,
+                       const UpdateOptions& options) {
+  Pass pass{.parameters = parameters + from,
+            .gradients = gradients + from,
+            .first = slots_.empty() ? nullptr : slot(0) + from,
+            .second = slots_.size() < 2 ? nullptr : slot(1) + from,
+            .count = to - from,
+            .rate = static_cast<float>(options.learning_rate),
+            .scale = static_cast<float>(options.scale),
+            .limit = options.clip_value > 0 ? static_cast<float>(options.clip_value)
+                                            : std::numeric_limits<float>::infinity()};
+  const auto momentum = static_cast<float>(spec_.momentum);
+  const auto epsilon = static_cast<float>(spec_.epsilon);
+  switch (spec_.kind) {
+    case OptimizerKind::kSgd:
+      if (pass.first == nullptr) return plain_sgd(pass);
+      return momentum_sgd(pass, momentum, spec_.nesterov);
+    case OptimizerKind::kAdam:
+    case OptimizerKind::kAdamW:
+      pass.rate = static_cast<float>(corrected_rate(spec_, options));
+      return adam(pass, static_cast<float>(spec_.beta1), static_cast<float>(spec_.beta2), epsilon,
+                  static_cast<float>(spec_.weight_decay * options.learning_rate));
+    case OptimizerKind::kRmsprop:
+      return rmsprop(pass, static_cast<float>(spec_.rho), momentum, epsilon);
   }
 }
 

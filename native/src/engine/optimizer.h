@@ -1,5 +1,5 @@
-// Optimizers over a flat range of the arena: one fused pass per update. Formulas are Keras 3's
-// (keras/src/optimizers).
+// Optimizers over a flat range: one fused pass over parameters, gradients and slots. Formulas are those of
+// Keras 3 (keras/src/optimizers/{sgd,adam,adamw,rmsprop,base_optimizer}.py).
 #pragma once
 
 #include <cstdint>
@@ -7,33 +7,52 @@
 #include <string>
 #include <vector>
 
+#include "engine/aligned_buffer.h"
+
 namespace lepton {
 
+enum class OptimizerKind : std::uint8_t { kSgd, kAdam, kAdamW, kRmsprop };
+
 struct OptimizerSpec {
-  enum class Kind : std::uint8_t { kSgd, kAdam, kAdamW, kRmsprop };
-  Kind kind = Kind::kSgd;
+  OptimizerKind kind = OptimizerKind::kSgd;
+  double momentum = 0;
   bool nesterov = false;
-  double momentum = 0;  // sgd, rmsprop
-  double beta1 = 0.9;   // adam, adamW
+  double beta1 = 0.9;
   double beta2 = 0.999;
-  double rho = 0.9;  // rmsprop
   double epsilon = 1e-7;
-  double weight_decay = 0;  // adamW
+  double weight_decay = 0;
+  double rho = 0.9;
 };
 
-struct Update {
+struct UpdateOptions {
   double learning_rate = 0;
-  std::int64_t iteration = 1;  // from 1: bias correction
-  double scale = 1;            // of the gradients
-  double clip_value = 0;       // 0: no limit; applied after scale
+  std::int64_t iteration = 1;  // counts from 1
+  double scale = 1;            // gradients are multiplied by it
+  double clip_value = 0;       // then clamped to [-clip_value, clip_value] when above 0
 };
 
-/// Names of the state arrays that a kind keeps, each as long as the parameters: momentum | m, v | velocity,
-/// momentum.
-std::vector<std::string> slot_names(const OptimizerSpec& spec);
+class Optimizer {
+ public:
+  struct Slot {
+    std::string name;
+    std::shared_ptr<AlignedBuffer> values;  // `length` floats
+  };
 
-/// Updates parameters[from, to) in place from gradients and slots of the same range.
-void update(const OptimizerSpec& spec, const Update& options, float* parameters, const float* gradients,
-            const std::vector<float*>& slots, std::int64_t from, std::int64_t to);
+  Optimizer(const OptimizerSpec& spec, std::int64_t length);
+
+  const std::vector<Slot>& slots() const { return slots_; }
+  std::int64_t length() const { return length_; }
+
+  /// Elements [from, to) of all arrays, in place. Bounds are the caller's duty.
+  void update(float* parameters, const float* gradients, std::int64_t from, std::int64_t to,
+              const UpdateOptions& options);
+
+ private:
+  float* slot(std::size_t index) const { return static_cast<float*>(slots_[index].values->data()); }
+
+  OptimizerSpec spec_;
+  std::int64_t length_;
+  std::vector<Slot> slots_;
+};
 
 }  // namespace lepton

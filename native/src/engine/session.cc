@@ -33,7 +33,8 @@ void check_range(const FeedArray& array, std::int64_t limit, const std::string& 
   for (std::size_t i = 0; i < array.length; ++i) {
     if (values[i] >= 0 && values[i] < limit) continue;
     throw EngineError("ENGINE_ARGUMENT", name + ": value " + std::to_string(i) + ": expected 0 to " +
-                                             std::to_string(limit - 1) + ", got " + std::to_string(values[i]));
+                                             std::to_string(limit - 1) + ", got " +
+                                             std::to_string(values[i]));
   }
 }
 
@@ -69,7 +70,8 @@ void Session::feed(const StepRequest& request, const std::vector<FeedArray>& inp
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const InputSpec& spec = graph_.inputs[i];
     const auto expected = static_cast<std::size_t>(request.batch * elements(spec.shape));
-    copy_in(inputs_[i], inputs[i], spec.type, expected, signature_.index_limits[i], "input '" + spec.name + "'");
+    copy_in(inputs_[i], inputs[i], spec.type, expected, signature_.index_limits[i],
+            "input '" + spec.name + "'");
   }
   for (std::size_t i = 0; i < targets.size(); ++i) {
     const Signature::Target& target = signature_.targets[i];
@@ -83,8 +85,9 @@ void Session::copy_in(Slot& slot, const FeedArray& from, DType type, std::size_t
                       const std::string& name) {
   const bool whole = from.type == FeedArray::Type::kInt32;
   if (whole != (type == DType::kInt32)) {
-    throw EngineError("ENGINE_ARGUMENT", name + ": expected " + (type == DType::kInt32 ? "Int32Array" : "floats") +
-                                             ", got " + name_of(from.type));
+    throw EngineError("ENGINE_ARGUMENT", name + ": expected " +
+                                             (type == DType::kInt32 ? "Int32Array" : "floats") + ", got " +
+                                             name_of(from.type));
   }
   if (from.length != expected) {
     throw EngineError("ENGINE_ARGUMENT", name + ": expected " + std::to_string(expected) + " values, got " +

@@ -18,12 +18,13 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 
 /** Folder of native/src -> folders whose headers it may include; only `binding` may know JavaScript. */
 const INCLUDES: Readonly<Record<string, readonly string[]>> = {
-  graph: [],
+  graph: ['ops'],
   ops: ['graph'],
   device: ['graph'],
   reference: ['graph', 'ops', 'device'],
   cpu: ['graph', 'ops', 'device'],
-  binding: ['graph', 'ops', 'device'],
+  engine: ['graph', 'ops', 'device'],
+  binding: ['graph', 'device', 'engine'],
 };
 
 interface Arrow {

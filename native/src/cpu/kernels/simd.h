@@ -6,9 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
-// Sanitizers instrument the resolvers of clones before their runtime is up, so those builds use the plain version.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(LEPTON_NO_CLONES)
 #define LEPTON_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define LEPTON_SIMD

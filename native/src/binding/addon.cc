@@ -1,0 +1,72 @@
+// What `require('lepton.node')` gives: the classes Model and Optimizer, and functions over flat arrays.
+#include <napi.h>
+
+#include <string>
+
+#include "binding/convert.h"
+#include "binding/environment.h"
+#include "binding/model.h"
+#include "binding/optimizer.h"
+#include "device/device.h"
+#include "engine/sums.h"
+#include "graph/error.h"
+
+namespace lepton::binding {
+namespace {
+
+/// accumulate(sum, at, values, weight)
+Napi::Value accumulate(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const FloatView sum = floats_of(info[0], "sum");
+    const std::int64_t at = whole_of(info[1], "at", 0, static_cast<std::int64_t>(sum.length));
+    const auto [values, bytes] = bytes_of(info[2], "values");
+    const auto room = (sum.length - static_cast<std::size_t>(at)) * sizeof(float);
+    if (bytes % sizeof(float) != 0 || bytes > room) {
+      throw EngineError("ENGINE_ARGUMENT", "accumulate: expected at most " + std::to_string(room) +
+                                               " bytes of whole floats, got " + std::to_string(bytes));
+    }
+    lepton::accumulate(sum.data + at, values, static_cast<std::int64_t>(bytes / sizeof(float)),
+                       static_cast<float>(number_of(info[3], "weight")));
+    return info.Env().Undefined();
+  });
+}
+
+/// sumOfSquares(values, from, to)
+Napi::Value sum_of_squares(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const FloatView values = floats_of(info[0], "values");
+    const std::int64_t to = whole_of(info[2], "to", 0, static_cast<std::int64_t>(values.length));
+    const std::int64_t from = whole_of(info[1], "from", 0, to);
+    return Napi::Number::New(info.Env(), lepton::sum_of_squares(values.data + from, to - from));
+  });
+}
+
+Napi::Value arena_layout(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return layout_object(info.Env(), lepton::arena_layout(parameters_of(info[0], "parameters")));
+  });
+}
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new Environment(env));
+  exports.Set("Model", Model::define(env));
+  exports.Set("Optimizer", Optimizer::define(env));
+  exports.Set("accumulate", Napi::Function::New(env, accumulate, "accumulate"));
+  exports.Set("sumOfSquares", Napi::Function::New(env, sum_of_squares, "sumOfSquares"));
+  exports.Set("arenaLayout", Napi::Function::New(env, arena_layout, "arenaLayout"));
+  const Napi::Object versions = Napi::Object::New(env);
+  versions.Set("engine", LEPTON_VERSION);
+  versions.Set("library", cpu_device() != nullptr ? cpu_device()->library() : std::string("none"));
+  versions.Set("isa", cpu_device() != nullptr ? cpu_device()->isa() : std::string("none"));
+  exports.Set("versions", versions);
+  return exports;
+}
+
+}  // namespace
+}  // namespace lepton::binding
+
+static Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
+  return lepton::binding::initialize(env, exports);
+}
+
+NODE_API_MODULE(lepton, Initialize)
