@@ -1,10 +1,12 @@
 // What a finished job leaves in its output folder: model.json, weights.safetensors, history.json, metrics.json, TensorBoard
-// events. The weights come from the last checkpoint, so that no further transfer exists. model.json is written last.
+// events. The weights come from the last checkpoint, so that no further transfer exists. model.json is written last: a folder
+// that has it is complete.
 import { join } from 'node:path';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { writeAtomically } from '../formats/atomic-file.ts';
-import { bytesOf, writeSafetensors } from '../formats/safetensors.ts';
 import { EventWriter } from '../formats/tensorboard.ts';
+import type { ModelConfig } from '../model/config.ts';
+import { saveModelFiles } from '../model/persist.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Log } from './log.ts';
 import type { Plan } from './plan.ts';
@@ -33,11 +35,10 @@ export async function writeResults({
   const arena = await readArena(checkpoints, folder, plan.layout.length);
   const { directory } = config;
   try {
-    await writeWeights(join(directory, 'weights.safetensors'), plan, arena);
     await writeJson(join(directory, 'history.json'), progress.history);
     await writeJson(join(directory, 'metrics.json'), summaryOf(config, progress));
     writeEvents(join(directory, 'tensorboard'), progress);
-    await writeJson(join(directory, 'model.json'), plan.model);
+    await saveModelFiles(directory, plan.model as ModelConfig, arena, plan.layout);
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     throw new RuntimeError('OUTPUT_WRITE_FAILED', `output: ${message}`, { cause });
@@ -58,16 +59,6 @@ export async function readArena(
     arena.set(tensors['parameters']!, from);
   }
   return arena;
-}
-
-async function writeWeights(path: string, { layout }: Plan, arena: Float32Array): Promise<void> {
-  const tensors = layout.entries.map(({ name, shape, offset, length }) => ({
-    name,
-    dtype: 'F32' as const,
-    shape,
-    data: bytesOf(arena.subarray(offset, offset + length)),
-  }));
-  await writeSafetensors(path, tensors, { format: 'lepton' });
 }
 
 function summaryOf({ job, seed, workers }: RoleConfig, progress: ReportedProgress): unknown {
