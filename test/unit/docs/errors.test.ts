@@ -28,7 +28,7 @@ test('errors.md explains every code, and only those', () => {
     .map(([code]) => code);
   const known = new Set([...rooms, ...engine]);
   assert.ok(known.size > 50, `only ${known.size} codes found`);
-  const page = [...read('docs/errors.md').matchAll(/^\| `([A-Z0-9_]+)` \|/gm)].map((match) =>
+  const page = [...read('docs/errors.md').matchAll(/^\| `([A-Z0-9_]+)`\s*\|/gm)].map((match) =>
     String(match[1]),
   );
   assert.deepEqual(

@@ -41,8 +41,7 @@ export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposa
 /** Runs to the end; gives every line that was logged. */
 export async function runSmallJob(job: SmallJob): Promise<string[]> {
   const lines: string[] = [];
-  const log: Log = (_, message, fields) =>
-    lines.push(`${message} ${JSON.stringify(fields ?? {})}`);
+  const log: Log = (_, message, fields) => lines.push(`${message} ${JSON.stringify(fields ?? {})}`);
   const configs = await configsOf(job);
   const servers = configs
     .filter(({ role }) => role === 'server')

@@ -45,11 +45,14 @@ function fileSource(name: string, descriptor: number, size: number): ByteSource 
 function readAt(descriptor: number, name: string, position: number, into: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     const next = (done: number): void => {
-      if (done === into.length) return resolve();
+      if (done === into.length) {
+        resolve();
+        return;
+      }
       read(descriptor, into, done, into.length - done, position + done, (error, count) => {
-        if (error) return reject(fileError(name, error));
-        if (count === 0) return reject(shrunk(name, position + done));
-        next(done + count);
+        if (error) reject(fileError(name, error));
+        else if (count === 0) reject(shrunk(name, position + done));
+        else next(done + count);
       });
     };
     next(0);
@@ -101,7 +104,10 @@ function temporaryFile(path: string, descriptor: number): TemporaryFile {
 function writeAt(descriptor: number, path: string, position: number, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     const next = (done: number): void => {
-      if (done === bytes.length) return resolve();
+      if (done === bytes.length) {
+        resolve();
+        return;
+      }
       write(descriptor, bytes, done, bytes.length - done, position + done, (error, count) => {
         if (error) return reject(fileError(path, error));
         next(done + count);
