@@ -24,7 +24,7 @@ export interface FitOptions {
   readonly validationSplit?: number;
   readonly validationData?: Dataset | readonly [Tensor | readonly Tensor[], Tensor | readonly Tensor[]];
   readonly callbacks?: readonly Callback[];
-  /** auto: a live line on a terminal, one line an epoch elsewhere. */
+  /** Default auto. */
   readonly verbose?: Verbosity;
   /** Order of the samples; default: the model's seed. */
   readonly seed?: number;

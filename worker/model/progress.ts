@@ -1,12 +1,13 @@
 // What `fit` prints: Keras' line, live on a terminal, one line an epoch elsewhere. Writes to stdout; decides nothing.
 
-export type Verbosity = 'auto' | 'silent' | 'line';
+/** Keras' numbers: 0 says nothing, 1 is live, 2 is one line an epoch; auto: 1 on a terminal, 2 elsewhere. */
+export type Verbosity = 'auto' | 0 | 1 | 2;
 
 const BAR_WIDTH = 20;
 const INTERVAL_MS = 50;
 
 export class ProgressPrinter implements Disposable {
-  readonly #mode: 'silent' | 'line' | 'live';
+  readonly #mode: 0 | 1 | 2;
   readonly #epochs: number;
   readonly #steps: number;
   #epoch = 0;
@@ -14,7 +15,7 @@ export class ProgressPrinter implements Disposable {
   #printedMs = 0;
 
   constructor(verbose: Verbosity, epochs: number, steps: number) {
-    this.#mode = verbose === 'auto' ? (process.stdout.isTTY ? 'live' : 'line') : verbose;
+    this.#mode = verbose === 'auto' ? (process.stdout.isTTY ? 1 : 2) : verbose;
     this.#epochs = epochs;
     this.#steps = steps;
   }
@@ -22,12 +23,12 @@ export class ProgressPrinter implements Disposable {
   beginEpoch(epoch: number): void {
     this.#epoch = epoch;
     this.#startMs = performance.now();
-    if (this.#mode === 'live') process.stdout.write(`Epoch ${epoch + 1}/${this.#epochs}\n`);
+    if (this.#mode === 1) process.stdout.write(`Epoch ${epoch + 1}/${this.#epochs}\n`);
   }
 
   step(done: number, logs: Readonly<Record<string, number>>): void {
     const now = performance.now();
-    if (this.#mode !== 'live' || now - this.#printedMs < INTERVAL_MS) return;
+    if (this.#mode !== 1 || now - this.#printedMs < INTERVAL_MS) return;
     this.#printedMs = now;
     const filled = Math.round((done / this.#steps) * BAR_WIDTH);
     const left = Math.round((((now - this.#startMs) / done) * (this.#steps - done)) / 1000);
@@ -36,17 +37,17 @@ export class ProgressPrinter implements Disposable {
   }
 
   endEpoch(logs: Readonly<Record<string, number>>): void {
-    if (this.#mode === 'silent') return;
+    if (this.#mode === 0) return;
     const seconds = (performance.now() - this.#startMs) / 1000;
     const stepMs = Math.round((seconds / this.#steps) * 1000);
     const line = `${this.#steps}/${this.#steps} - ${Math.round(seconds)}s ${stepMs}ms/step - ${format(logs)}`;
     process.stdout.write(
-      this.#mode === 'live' ? `\r\x1b[K${line}\n` : `Epoch ${this.#epoch + 1}/${this.#epochs} - ${line}\n`,
+      this.#mode === 1 ? `\r\x1b[K${line}\n` : `Epoch ${this.#epoch + 1}/${this.#epochs} - ${line}\n`,
     );
   }
 
   [Symbol.dispose](): void {
-    if (this.#mode === 'live') process.stdout.write('\x1b[K');
+    if (this.#mode === 1) process.stdout.write('\x1b[K');
   }
 }
 

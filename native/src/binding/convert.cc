@@ -46,7 +46,8 @@ bool flag_of(const Napi::Value& value, const std::string& where) {
 
 std::vector<std::string> texts_of(const Napi::Value& value, const std::string& where) {
   std::vector<std::string> texts;
-  for_items(value, where, [&](const Napi::Value& item, const std::string& path) { texts.push_back(text_of(item, path)); });
+  for_items(value, where,
+            [&](const Napi::Value& item, const std::string& path) { texts.push_back(text_of(item, path)); });
   return texts;
 }
 
@@ -88,7 +89,8 @@ PaddingSpec padding_of(const Napi::Value& value, const std::string& where) {
 
 /// Reads one attribute of a node when the node has it.
 template <class Target, class Read>
-void read_into(Target& target, const Napi::Object& node, const char* name, const std::string& where, Read&& read) {
+void read_into(Target& target, const Napi::Object& node, const char* name, const std::string& where,
+               Read&& read) {
   const Napi::Value value = node.Get(name);
   if (!value.IsUndefined()) target = read(value, where + "." + name);
 }
@@ -174,7 +176,8 @@ FeedArray::Type feed_type(const Napi::TypedArray& array, const std::string& wher
   }
 }
 
-/// The typed array and its bytes. A detached buffer has length zero although the array was made longer: refused.
+/// The typed array and its bytes. A detached buffer has length zero although the array was made longer:
+/// refused.
 std::pair<Napi::TypedArray, std::byte*> typed_array_of(const Napi::Value& value, const std::string& where,
                                                        const char* expected) {
   if (!value.IsTypedArray()) refuse(where, expected);
@@ -202,9 +205,11 @@ Napi::Error coded_error(Napi::Env env, const std::string& code, const std::strin
   return error;
 }
 
-std::int64_t whole_of(const Napi::Value& value, const std::string& where, std::int64_t minimum, std::int64_t maximum) {
+std::int64_t whole_of(const Napi::Value& value, const std::string& where, std::int64_t minimum,
+                      std::int64_t maximum) {
   const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : std::nan("");
-  if (std::floor(number) == number && number >= static_cast<double>(minimum) && number <= static_cast<double>(maximum)) {
+  if (std::floor(number) == number && number >= static_cast<double>(minimum) &&
+      number <= static_cast<double>(maximum)) {
     return static_cast<std::int64_t>(number);
   }
   refuse(where, "a whole number of " + std::to_string(minimum) + " to " + std::to_string(maximum));
@@ -243,7 +248,8 @@ GraphSpec graph_of(const Napi::Value& value) {
 
 std::vector<LossSpec> losses_of(const Napi::Value& value) {
   std::vector<LossSpec> losses;
-  for_items(value, "losses", [&](const Napi::Value& item, const std::string& path) { losses.push_back(loss_of(item, path)); });
+  for_items(value, "losses",
+            [&](const Napi::Value& item, const std::string& path) { losses.push_back(loss_of(item, path)); });
   return losses;
 }
 
@@ -251,15 +257,17 @@ SessionOptions session_options_of(const Napi::Value& value) {
   const Napi::Object object = object_of(value, "options");
   SessionOptions options;
   read_into(options.device, object, "device", "options", text_of);
-  if (const Napi::Value losses = object.Get("losses"); !losses.IsUndefined()) options.losses = losses_of(losses);
+  if (const Napi::Value losses = object.Get("losses"); !losses.IsUndefined())
+    options.losses = losses_of(losses);
   const auto counter = [](const Napi::Value& item, const std::string& path) {
     return static_cast<std::uint64_t>(whole_of(item, path, 0, std::int64_t{1} << 53));
   };
   read_into(options.seed, object, "seed", "options", counter);
   read_into(options.rank, object, "rank", "options", counter);
-  read_into(options.compile.threads, object, "threads", "options", [](const Napi::Value& item, const std::string& path) {
-    return static_cast<int>(whole_of(item, path, 1, 1024));
-  });
+  read_into(options.compile.threads, object, "threads", "options",
+            [](const Napi::Value& item, const std::string& path) {
+              return static_cast<int>(whole_of(item, path, 1, 1024));
+            });
   read_into(options.compile.profile, object, "profile", "options", flag_of);
   return options;
 }

@@ -1,4 +1,5 @@
-// JavaScript values to plain structs, each checked: what is wrong is said with its path. Nothing else knows these names.
+// JavaScript values to plain structs, each checked: what is wrong is said with its path. Nothing else knows
+// these names.
 #pragma once
 
 #include <napi.h>
@@ -40,7 +41,8 @@ std::vector<FeedArray> feed_of(const Napi::Value& value, const std::string& wher
 std::vector<ParameterSpec> parameters_of(const Napi::Value& value, const std::string& where);
 
 /// A whole number in [minimum, maximum]. Throws EngineError ENGINE_ARGUMENT naming `where`.
-std::int64_t whole_of(const Napi::Value& value, const std::string& where, std::int64_t minimum, std::int64_t maximum);
+std::int64_t whole_of(const Napi::Value& value, const std::string& where, std::int64_t minimum,
+                      std::int64_t maximum);
 double number_of(const Napi::Value& value, const std::string& where);
 
 struct FloatView {

@@ -11,9 +11,11 @@ EngineThread::EngineThread(Napi::Env env)
     : env_(env), to_javascript_(Napi::ThreadSafeFunction::New(env, Napi::Function(), "lepton engine", 0, 1)) {
   to_javascript_.Unref(env);
   thread_ = std::thread([this] { loop(); });
+  env.AddCleanupHook([this] { stop(); });
 }
 
-EngineThread::~EngineThread() {
+void EngineThread::stop() {
+  if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -36,8 +38,8 @@ void EngineThread::submit(Job job) {
 
 void EngineThread::post(std::function<void(Napi::Env)> call) {
   auto* boxed = new std::function<void(Napi::Env)>(std::move(call));
-  const napi_status status =
-      to_javascript_.NonBlockingCall(boxed, [](Napi::Env env, Napi::Function, std::function<void(Napi::Env)>* owned) {
+  const napi_status status = to_javascript_.NonBlockingCall(
+      boxed, [](Napi::Env env, Napi::Function, std::function<void(Napi::Env)>* owned) {
         const std::unique_ptr<std::function<void(Napi::Env)>> call(owned);
         if (env != nullptr) (*call)(env);
       });

@@ -1,4 +1,5 @@
-// The engine's own thread, one per JavaScript environment: computes in order, reports back on the JavaScript thread.
+// The engine's own thread, one per JavaScript environment: computes in order, reports back on the JavaScript
+// thread.
 #pragma once
 
 #include <napi.h>
@@ -14,21 +15,25 @@ namespace lepton::binding {
 
 /// Work that throws ends in `fail`, everything else in `finish`; both run on the JavaScript thread.
 struct Job {
-  std::function<void()> compute;                              // engine's thread: no JavaScript values
-  std::function<void(Napi::Env)> finish;                      // JavaScript thread
+  std::function<void()> compute;          // engine's thread: no JavaScript values
+  std::function<void(Napi::Env)> finish;  // JavaScript thread
   std::function<void(Napi::Env, const std::string& code, const std::string& message)> fail;
 };
 
 class EngineThread {
  public:
   explicit EngineThread(Napi::Env env);
-  /// Waits for the job that runs, drops those that wait.
-  ~EngineThread();
+  ~EngineThread() { stop(); }
   EngineThread(const EngineThread&) = delete;
   EngineThread& operator=(const EngineThread&) = delete;
 
+  /// Waits for the job that runs, drops those that wait. Runs as a cleanup hook: later, the environment has
+  /// freed the thread-safe function already.
+  void stop();
+
   void submit(Job job);
-  /// From the engine's thread: runs `call` on the JavaScript thread, in the order of posting. Dropped when the environment ends.
+  /// From the engine's thread: runs `call` on the JavaScript thread, in the order of posting. Dropped when
+  /// the environment ends.
   void post(std::function<void(Napi::Env)> call);
 
  private:

@@ -1,4 +1,5 @@
-// What the addon keeps per JavaScript environment: its engine thread. Nothing is global, so worker threads each have their own.
+// What the addon keeps per JavaScript environment: its engine thread. Nothing is global, so worker threads
+// each have their own.
 #pragma once
 
 #include <napi.h>

@@ -19,7 +19,8 @@ Napi::Object result_of(Napi::Env env, const Session& session, std::size_t output
   const Napi::Object result = Napi::Object::New(env);
   result.Set("loss", session.loss());
   const Napi::Array losses = Napi::Array::New(env, session.losses().size());
-  for (std::size_t i = 0; i < session.losses().size(); ++i) losses.Set(static_cast<std::uint32_t>(i), session.losses()[i]);
+  for (std::size_t i = 0; i < session.losses().size(); ++i)
+    losses.Set(static_cast<std::uint32_t>(i), session.losses()[i]);
   result.Set("losses", losses);
   const Napi::Array views = Napi::Array::New(env, outputs);
   for (std::size_t i = 0; i < outputs; ++i) {
@@ -48,7 +49,8 @@ Model::Model(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Model>(info) {
   self.Set("gradients", arena_view(env, session_->gradients(), length, session_->float_bytes()));
   const auto& shapes = session_->signature().outputs;
   const Napi::Array outputs = Napi::Array::New(env, shapes.size());
-  for (std::size_t i = 0; i < shapes.size(); ++i) outputs.Set(static_cast<std::uint32_t>(i), shape_array(env, shapes[i]));
+  for (std::size_t i = 0; i < shapes.size(); ++i)
+    outputs.Set(static_cast<std::uint32_t>(i), shape_array(env, shapes[i]));
   self.Set("outputShapes", outputs);
 }
 
@@ -64,10 +66,14 @@ Napi::Value Model::run(const Napi::CallbackInfo& info) {
     session_->feed(*request, feed_of(info[1], "inputs"), feed_of(info[2], "targets"));
     EngineThread& thread = environment(env).thread;
     if (info[5].IsFunction()) {
-      auto listener = std::make_shared<Napi::FunctionReference>(Napi::Persistent(info[5].As<Napi::Function>()));
-      // The engine's thread only hands the shared pointer on; the last owner is a call on the JavaScript thread.
+      auto listener =
+          std::make_shared<Napi::FunctionReference>(Napi::Persistent(info[5].As<Napi::Function>()));
+      // The engine's thread only hands the shared pointer on; the last owner is a call on the JavaScript
+      // thread.
       request->on_gradients = [&thread, listener](std::int64_t from) {
-        thread.post([listener, from](Napi::Env js) { listener->Call({Napi::Number::New(js, static_cast<double>(from))}); });
+        thread.post([listener, from](Napi::Env js) {
+          listener->Call({Napi::Number::New(js, static_cast<double>(from))});
+        });
       };
     }
     auto promise = std::make_shared<Napi::Promise::Deferred>(env);

@@ -19,8 +19,9 @@ Optimizer::Optimizer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Optimize
     optimizer_ = std::make_unique<lepton::Optimizer>(optimizer_of(info[0]), length);
     const Napi::Object slots = Napi::Object::New(env);
     for (const auto& [name, values] : optimizer_->slots()) {
-      slots.Set(name, arena_view(env, std::shared_ptr<std::byte[]>(values, static_cast<std::byte*>(values->data())),
-                                 static_cast<std::size_t>(length), sizeof(float)));
+      slots.Set(name,
+                arena_view(env, std::shared_ptr<std::byte[]>(values, static_cast<std::byte*>(values->data())),
+                           static_cast<std::size_t>(length), sizeof(float)));
     }
     info.This().As<Napi::Object>().Set("slots", slots);
   });

@@ -1,4 +1,5 @@
-// An optimizer with its state as a JavaScript object. Synchronous: an update of a chunk takes well under a millisecond.
+// An optimizer with its state as a JavaScript object. Synchronous: an update of a chunk takes well under a
+// millisecond.
 #pragma once
 
 #include <napi.h>

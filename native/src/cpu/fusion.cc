@@ -19,7 +19,8 @@ class Rewriter {
       if (at < program.ready_from.size()) op.ready_from = program.ready_from[at];
       // All activations but gelu are differentiated from their output alone.
       const auto activation = op.attributes.activation;
-      if (op.kind == Kind::kActivationBackward && activation != Activation::kGelu && activation != Activation::kGeluTanh) {
+      if (op.kind == Kind::kActivationBackward && activation != Activation::kGelu &&
+          activation != Activation::kGeluTanh) {
         op.inputs[0] = kNone;
       }
       list_.push_back(std::move(op));
@@ -63,7 +64,8 @@ class Rewriter {
       const int forward = writer_[static_cast<std::size_t>(relu.inputs[1])];
       if (forward < 0) continue;
       const FusedInstruction& before = list_[static_cast<std::size_t>(forward)];
-      const bool own_relu = before.kind == Kind::kBatchNormTraining && before.relu && before.outputs[1] == norm.inputs[3];
+      const bool own_relu =
+          before.kind == Kind::kBatchNormTraining && before.relu && before.outputs[1] == norm.inputs[3];
       if (!own_relu) continue;
       norm.relu = true;
       norm.relu_output = relu.inputs[1];
@@ -86,7 +88,8 @@ class Rewriter {
       const ValueId pooled = list_[static_cast<std::size_t>(forward)].outputs[0];
       const ValueId between = pooling.outputs[0];
       const ValueId argmax = pooling.inputs[1], dy = pooling.inputs[0], dx = relu.outputs[0];
-      program_.values[static_cast<std::size_t>(between)].shape = program_.values[static_cast<std::size_t>(pooled)].shape;
+      program_.values[static_cast<std::size_t>(between)].shape =
+          program_.values[static_cast<std::size_t>(pooled)].shape;
       std::swap(static_cast<Instruction&>(pooling), static_cast<Instruction&>(relu));
       pooling.inputs = {kNone, pooled, dy};
       pooling.outputs = {between};

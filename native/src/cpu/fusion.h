@@ -16,10 +16,11 @@ struct FusedInstruction : Instruction {
 };
 
 /// Takes the instructions of `program` and joins
-/// - dense, convolution, batch norm or add with the relu after it, when nothing else reads the value between them;
+/// - dense, convolution, batch norm or add with the relu after it, when nothing else reads the value between
+/// them;
 /// - the gradient of that relu with the gradient of batch norm;
-/// and lets a gradient pass a relu after max pooling (smaller) instead of before it: the maximum commutes with relu.
-/// May change the shapes of temporary values.
+/// and lets a gradient pass a relu after max pooling (smaller) instead of before it: the maximum commutes
+/// with relu. May change the shapes of temporary values.
 std::vector<FusedInstruction> fuse(Program& program);
 
 }  // namespace lepton::cpu

@@ -40,7 +40,8 @@ Layout kernel_layout(const Shape& kernel, std::int64_t groups) {
 
 bool same_bytes(const Layout& a, const Layout& b) {
   if (a == b) return true;
-  if (a.get_format_kind() != memory::format_kind::blocked || b.get_format_kind() != memory::format_kind::blocked) {
+  if (a.get_format_kind() != memory::format_kind::blocked ||
+      b.get_format_kind() != memory::format_kind::blocked) {
     return false;
   }
   if (a.get_dims() != b.get_dims() || a.get_padded_dims() != b.get_padded_dims() ||

@@ -1,10 +1,9 @@
-// Memory layouts of values in oneDNN's words. Four-dimensional values are images (logical N, C, H, W; plain = NHWC),
-// all others are row-major. Holds no memory and no primitives.
+// Memory layouts of values in oneDNN's words. Four-dimensional values are images (logical N, C, H, W; plain =
+// NHWC), all others are row-major. Holds no memory and no primitives.
 #pragma once
 
-#include <dnnl.hpp>
-
 #include <cstdint>
+#include <dnnl.hpp>
 #include <optional>
 
 #include "graph/program.h"
@@ -26,14 +25,16 @@ dnnl::memory::dims image_dims(const Shape& shape);
 /// An image layout whose format the library may choose.
 Layout any_image(const Shape& shape);
 
-/// A kernel of the arena, (height, width, in / groups, out), with the logical dimensions of a convolution weight.
+/// A kernel of the arena, (height, width, in / groups, out), with the logical dimensions of a convolution
+/// weight.
 Layout kernel_layout(const Shape& kernel, std::int64_t groups);
 
 /// True when both put every element at the same address (strides of dimensions of size one do not count).
 bool same_bytes(const Layout& a, const Layout& b);
 
-/// Rows of `width` neighbouring channels: address = ((image * blocks + block) * pixels + pixel) * width + channel.
-/// NHWC is one block as wide as the channels; blocked layouts have fixed widths and zero padding at the end.
+/// Rows of `width` neighbouring channels: address = ((image * blocks + block) * pixels + pixel) * width +
+/// channel. NHWC is one block as wide as the channels; blocked layouts have fixed widths and zero padding at
+/// the end.
 struct ChannelBlocks {
   std::int64_t images, blocks, pixels, width;
 };

@@ -6,8 +6,8 @@
 namespace lepton::cpu {
 namespace {
 
-/// The arguments stand ready in the form the C interface takes, so a run costs no allocation; handles are set again
-/// only when a bound buffer moved.
+/// The arguments stand ready in the form the C interface takes, so a run costs no allocation; handles are set
+/// again only when a bound buffer moved.
 class LibraryCall {
  public:
   LibraryCall(const dnnl::engine& engine, dnnl::primitive primitive, const std::vector<Argument>& arguments)

@@ -1,6 +1,6 @@
 // Batch normalisation: training, inference and gradient, for images in any layout and for rows of channels.
-// Statistics go from forward to backward through the program's values: the batch mean, and the batch variance in the
-// place of its inverse deviation (only these two kernels read it).
+// Statistics go from forward to backward through the program's values: the batch mean, and the batch variance
+// in the place of its inverse deviation (only these two kernels read it).
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -42,7 +42,8 @@ void note(std::vector<BufferId>& list, BufferId id) {
 }
 
 /// a = gamma / sqrt(variance + epsilon), b = beta: the factors of the normalisation.
-void factors(const Frame& frame, Channels& state, std::int64_t channels, BufferId gamma, BufferId beta, double epsilon) {
+void factors(const Frame& frame, Channels& state, std::int64_t channels, BufferId gamma, BufferId beta,
+             double epsilon) {
   for (std::size_t i = 0; i < static_cast<std::size_t>(channels); ++i) {
     const double inverse = 1.0 / std::sqrt(static_cast<double>(state.variance[i]) + epsilon);
     state.a[i] = static_cast<float>(inverse * (gamma < 0 ? 1.0 : static_cast<double>(frame.at(gamma)[i])));
@@ -61,8 +62,8 @@ struct Forward {
 
   void apply(const Frame& frame) const {
     factors(frame, *state, channels, gamma, beta, epsilon);
-    batch_apply({frame.at(x), residual < 0 ? nullptr : frame.at(residual), state->mean.data(), state->a.data(),
-                 state->b.data(), frame.at(y), relu},
+    batch_apply({frame.at(x), residual < 0 ? nullptr : frame.at(residual), state->mean.data(),
+                 state->a.data(), state->b.data(), frame.at(y), relu},
                 geometry, frame.threads);
   }
 
@@ -73,7 +74,8 @@ struct Forward {
   }
 
   void train(const Frame& frame) const {
-    batch_statistics(frame.at(x), geometry, frame.threads, state->sums, state->mean.data(), state->variance.data());
+    batch_statistics(frame.at(x), geometry, frame.threads, state->sums, state->mean.data(),
+                     state->variance.data());
     std::copy_n(state->mean.begin(), channels, frame.at(batch_mean));
     std::copy_n(state->variance.begin(), channels, frame.at(batch_variance));
     const auto keep = static_cast<float>(momentum), take = static_cast<float>(1.0 - momentum);
@@ -130,7 +132,8 @@ struct Backward {
   void run(const Frame& frame) const {
     const float* relu = y < 0 ? nullptr : frame.at(y);
     std::copy_n(frame.at(batch_mean), channels, state->mean.begin());
-    batch_gradient_sums(frame.at(x), frame.at(dy), relu, state->mean.data(), geometry, frame.threads, state->sums);
+    batch_gradient_sums(frame.at(x), frame.at(dy), relu, state->mean.data(), geometry, frame.threads,
+                        state->sums);
     coefficients(frame);
     if (dx < 0) return;
     batch_backward({frame.at(x), frame.at(dy), relu, state->mean.data(), state->a.data(), state->b.data(),

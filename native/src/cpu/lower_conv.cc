@@ -14,7 +14,8 @@ struct Geometry {
   memory::dims strides, dilation, before, after;
 };
 
-Geometry geometry(const Attributes& attributes, const Shape& x, const Shape& kernel, const Shape& y, bool biased) {
+Geometry geometry(const Attributes& attributes, const Shape& x, const Shape& kernel, const Shape& y,
+                  bool biased) {
   const Layout plain = kernel_layout(kernel, attributes.groups);
   const auto& [top, bottom, left, right] = attributes.padding;
   return {any_image(x),
@@ -30,9 +31,11 @@ Geometry geometry(const Attributes& attributes, const Shape& x, const Shape& ker
 
 using Forward = dnnl::convolution_forward;
 
-Forward::primitive_desc forward_descriptor(const Lowering& to, const Geometry& g, const dnnl::primitive_attr& attributes) {
+Forward::primitive_desc forward_descriptor(const Lowering& to, const Geometry& g,
+                                           const dnnl::primitive_attr& attributes) {
   return Forward::primitive_desc(to.engine(), prop_kind::forward_training, algorithm::convolution_direct, g.x,
-                                 g.any_kernel, g.bias, g.y, g.strides, g.dilation, g.before, g.after, attributes);
+                                 g.any_kernel, g.bias, g.y, g.strides, g.dilation, g.before, g.after,
+                                 attributes);
 }
 
 void forward(Lowering& to, const FusedInstruction& op) {
@@ -58,8 +61,8 @@ void backward_data(Lowering& to, const FusedInstruction& op) {
   const Geometry g = geometry(op.attributes, to.shape(dx), to.shape(kernel), to.shape(dy), false);
   const auto hint = forward_descriptor(to, g, Lowering::attributes());
   const dnnl::convolution_backward_data::primitive_desc descriptor(
-      to.engine(), algorithm::convolution_direct, g.x, g.any_kernel, g.y, g.strides, g.dilation, g.before, g.after,
-      hint, Lowering::attributes());
+      to.engine(), algorithm::convolution_direct, g.x, g.any_kernel, g.y, g.strides, g.dilation, g.before,
+      g.after, hint, Lowering::attributes());
   to.library("convolution backward data", dnnl::convolution_backward_data(descriptor),
              {in(DNNL_ARG_DIFF_DST, to.read(dy, descriptor.diff_dst_desc())),
               in(DNNL_ARG_WEIGHTS, to.convert({g.kernel, to.read(kernel).buffer}, descriptor.weights_desc())),
@@ -72,15 +75,15 @@ void backward_weights(Lowering& to, const FusedInstruction& op) {
   const Geometry g = geometry(op.attributes, to.shape(x), to.shape(kernel), to.shape(dy), bias != kNone);
   const auto hint = forward_descriptor(to, g, Lowering::attributes());
   const dnnl::convolution_backward_weights::primitive_desc descriptor(
-      to.engine(), algorithm::convolution_direct, g.x, g.any_kernel, g.bias, g.y, g.strides, g.dilation, g.before,
-      g.after, hint, Lowering::attributes());
+      to.engine(), algorithm::convolution_direct, g.x, g.any_kernel, g.bias, g.y, g.strides, g.dilation,
+      g.before, g.after, hint, Lowering::attributes());
   std::vector<Argument> arguments{
       in(DNNL_ARG_SRC, to.read(x, descriptor.src_desc())),
       in(DNNL_ARG_DIFF_DST, to.read(dy, descriptor.diff_dst_desc())),
       out(DNNL_ARG_DIFF_WEIGHTS, to.write_kernel(kernel, descriptor.diff_weights_desc(), g.kernel))};
   if (bias != kNone) arguments.push_back(out(DNNL_ARG_DIFF_BIAS, to.write_plain(bias)));
-  to.library("convolution backward weights", dnnl::convolution_backward_weights(descriptor), std::move(arguments),
-             descriptor.scratchpad_desc());
+  to.library("convolution backward weights", dnnl::convolution_backward_weights(descriptor),
+             std::move(arguments), descriptor.scratchpad_desc());
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 // Dense layers: y = x kernel + bias on rows (all dimensions but the last together), and both gradients.
-// The kernel lies (in, out) in the arena. Which primitive serves which product is measured: on one core the inner
-// product with its own weight format wins forward by more than the reorder costs, plain matmul wins for dx, and the
-// inner product on plain weights for dkernel, which then needs no reorder into the gradient arena.
+// The kernel lies (in, out) in the arena. Which primitive serves which product is measured: on one core the
+// inner product with its own weight format wins forward by more than the reorder costs, plain matmul wins for
+// dx, and the inner product on plain weights for dkernel, which then needs no reorder into the gradient
+// arena.
 #include "cpu/lowering.h"
 
 namespace lepton::cpu {
@@ -37,11 +38,12 @@ void forward(Lowering& to, const FusedInstruction& op) {
   using Forward = dnnl::inner_product_forward;
   const auto descriptor =
       bias == kNone
-          ? Forward::primitive_desc(to.engine(), prop_kind::forward_training, product_.x(), product_.any_kernel(),
-                                    product_.y(), attributes)
-          : Forward::primitive_desc(to.engine(), prop_kind::forward_training, product_.x(), product_.any_kernel(),
-                                    product_.bias(), product_.y(), attributes);
-  const Tensor kernel = to.convert({product_.kernel(), to.read_plain(op.inputs[1]).buffer}, descriptor.weights_desc());
+          ? Forward::primitive_desc(to.engine(), prop_kind::forward_training, product_.x(),
+                                    product_.any_kernel(), product_.y(), attributes)
+          : Forward::primitive_desc(to.engine(), prop_kind::forward_training, product_.x(),
+                                    product_.any_kernel(), product_.bias(), product_.y(), attributes);
+  const Tensor kernel =
+      to.convert({product_.kernel(), to.read_plain(op.inputs[1]).buffer}, descriptor.weights_desc());
   std::vector<Argument> arguments{in(DNNL_ARG_SRC, to.read_as(op.inputs[0], {product_.rows, product_.in})),
                                   in(DNNL_ARG_WEIGHTS, kernel)};
   if (bias != kNone) arguments.push_back(in(DNNL_ARG_BIAS, to.read_plain(bias)));
@@ -65,8 +67,9 @@ void backward_weights(Lowering& to, const FusedInstruction& op) {
   const Product product_ = product(to, op.inputs[0], op.outputs[0]);
   const bool biased = op.outputs[1] != kNone;
   const Layout bias = biased ? product_.bias() : Layout();
-  const dnnl::inner_product_forward::primitive_desc hint(to.engine(), prop_kind::forward_training, product_.x(),
-                                                         product_.kernel(), bias, product_.y(), Lowering::attributes());
+  const dnnl::inner_product_forward::primitive_desc hint(to.engine(), prop_kind::forward_training,
+                                                         product_.x(), product_.kernel(), bias, product_.y(),
+                                                         Lowering::attributes());
   const dnnl::inner_product_backward_weights::primitive_desc descriptor(
       to.engine(), product_.x(), product_.kernel(), bias, product_.y(), hint, Lowering::attributes());
   std::vector<Argument> arguments{

@@ -46,15 +46,16 @@ void lower_fold(Lowering& to, const FusedInstruction& op, bool product) {
   to.may_replace(y, safe_to_replace(inputs));
   to.own(product ? "multiply" : "add", inputs, {y.buffer},
          [inputs, y = y.buffer, count = padded_elements(y.layout), relu = op.relu, product](Frame& frame) {
-           parallel_slices(count, frame.threads, static_cast<std::int64_t>(inputs.size()), [&](auto begin, auto end) {
-             std::vector<const float*> from;
-             for (const BufferId input : inputs) from.push_back(frame.at(input) + begin);
-             if (product) {
-               multiply(from, frame.at(y) + begin, end - begin);
-             } else {
-               add(from, frame.at(y) + begin, end - begin, relu);
-             }
-           });
+           parallel_slices(count, frame.threads, static_cast<std::int64_t>(inputs.size()),
+                           [&](auto begin, auto end) {
+                             std::vector<const float*> from;
+                             for (const BufferId input : inputs) from.push_back(frame.at(input) + begin);
+                             if (product) {
+                               multiply(from, frame.at(y) + begin, end - begin);
+                             } else {
+                               add(from, frame.at(y) + begin, end - begin, relu);
+                             }
+                           });
          });
 }
 
@@ -112,34 +113,38 @@ void lower_activation(Lowering& to, const FusedInstruction& op) {
   }
   const Layout flat = row_major({count});
   const auto descriptor = eltwise(to, op.attributes, flat);
-  to.library("activation", Eltwise(descriptor), {in(DNNL_ARG_SRC, {flat, x.buffer}), out(DNNL_ARG_DST, {flat, y.buffer})},
+  to.library("activation", Eltwise(descriptor),
+             {in(DNNL_ARG_SRC, {flat, x.buffer}), out(DNNL_ARG_DST, {flat, y.buffer})},
              descriptor.scratchpad_desc());
 }
 
 void lower_activation_backward(Lowering& to, const FusedInstruction& op) {
   const Attributes& attributes = op.attributes;
-  const bool from_x = attributes.activation == Activation::kGelu || attributes.activation == Activation::kGeluTanh;
+  const bool from_x =
+      attributes.activation == Activation::kGelu || attributes.activation == Activation::kGeluTanh;
   const Tensor kept = read_for(to, op.inputs[from_x ? 0 : 1], attributes.activation);
   const Tensor dy = to.read(op.inputs[2], kept.layout);
   const Tensor dx = to.write(op.outputs[0], kept.layout);
   const std::int64_t count = padded_elements(kept.layout);
   to.may_replace(dx, {dy.buffer, kept.buffer});
   if (is_rectifier(attributes.activation)) {
-    to.own("relu backward", {kept.buffer, dy.buffer}, {dx.buffer},
-           [y = kept.buffer, dy = dy.buffer, dx = dx.buffer, count, slope = slope_of(attributes)](Frame& frame) {
-             parallel_slices(count, frame.threads, 3, [&](auto begin, auto end) {
-               leaky_relu_backward(frame.at(y) + begin, frame.at(dy) + begin, frame.at(dx) + begin, end - begin, slope);
-             });
-           });
+    to.own(
+        "relu backward", {kept.buffer, dy.buffer}, {dx.buffer},
+        [y = kept.buffer, dy = dy.buffer, dx = dx.buffer, count, slope = slope_of(attributes)](Frame& frame) {
+          parallel_slices(count, frame.threads, 3, [&](auto begin, auto end) {
+            leaky_relu_backward(frame.at(y) + begin, frame.at(dy) + begin, frame.at(dx) + begin, end - begin,
+                                slope);
+          });
+        });
     return;
   }
   const Layout flat = row_major({count});
   const dnnl::eltwise_backward::primitive_desc descriptor(
-      to.engine(), library_activation(attributes.activation), flat, flat, flat, static_cast<float>(attributes.alpha),
-      0.0f, eltwise(to, attributes, flat), Lowering::attributes());
+      to.engine(), library_activation(attributes.activation), flat, flat, flat,
+      static_cast<float>(attributes.alpha), 0.0f, eltwise(to, attributes, flat), Lowering::attributes());
   to.library("activation backward", dnnl::eltwise_backward(descriptor),
-             {in(from_x ? DNNL_ARG_SRC : DNNL_ARG_DST, {flat, kept.buffer}), in(DNNL_ARG_DIFF_DST, {flat, dy.buffer}),
-              out(DNNL_ARG_DIFF_SRC, {flat, dx.buffer})},
+             {in(from_x ? DNNL_ARG_SRC : DNNL_ARG_DST, {flat, kept.buffer}),
+              in(DNNL_ARG_DIFF_DST, {flat, dy.buffer}), out(DNNL_ARG_DIFF_SRC, {flat, dx.buffer})},
              descriptor.scratchpad_desc());
 }
 
@@ -154,7 +159,8 @@ void lower_dropout(Lowering& to, const FusedInstruction& op) {
            const DropoutMask mask{frame.seed, frame.step, frame.rank, node};
            const std::int64_t groups = (count + kDropoutGroup - 1) / kDropoutGroup;
            parallel_slices(groups, frame.threads, 4 * kDropoutGroup, [&](auto begin, auto end) {
-             dropout(mask, rate, frame.at(x), frame.at(y), begin * kDropoutGroup, std::min(count, end * kDropoutGroup));
+             dropout(mask, rate, frame.at(x), frame.at(y), begin * kDropoutGroup,
+                     std::min(count, end * kDropoutGroup));
            });
          });
 }

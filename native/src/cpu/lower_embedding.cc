@@ -12,8 +12,9 @@ namespace {
 /// Indices come from the caller's data: a wild one must not become a wild read.
 std::int64_t checked(const std::int32_t* ids, std::int64_t at, std::int64_t vocabulary) {
   if (ids[at] < 0 || ids[at] >= vocabulary) {
-    throw EngineError("ENGINE_ARGUMENT", "embedding index at element " + std::to_string(at) + ": expected 0 to " +
-                                             std::to_string(vocabulary - 1) + ", got " + std::to_string(ids[at]));
+    throw EngineError("ENGINE_ARGUMENT", "embedding index at element " + std::to_string(at) +
+                                             ": expected 0 to " + std::to_string(vocabulary - 1) + ", got " +
+                                             std::to_string(ids[at]));
   }
   return ids[at];
 }
@@ -23,7 +24,8 @@ std::int64_t checked(const std::int32_t* ids, std::int64_t at, std::int64_t voca
 void lower_embedding(Lowering& to, const FusedInstruction& op) {
   const bool backward = op.kind == Kind::kEmbeddingBackward;
   const Shape& table_shape = to.shape(backward ? op.outputs[0] : op.inputs[1]);
-  const std::int64_t vocabulary = table_shape[0], dimension = table_shape[1], count = elements(to.shape(op.inputs[0]));
+  const std::int64_t vocabulary = table_shape[0], dimension = table_shape[1],
+                     count = elements(to.shape(op.inputs[0]));
   const BufferId ids = to.read_plain(op.inputs[0]).buffer, from = to.read_plain(op.inputs[1]).buffer;
   const BufferId result = to.write_plain(op.outputs[0]).buffer;
   if (!backward) {

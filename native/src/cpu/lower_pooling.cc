@@ -1,4 +1,5 @@
-// Max, average and global average pooling. The windowed kinds run in the library, in the layout of their input.
+// Max, average and global average pooling. The windowed kinds run in the library, in the layout of their
+// input.
 #include <string>
 
 #include "cpu/kernels/pooling.h"
@@ -17,11 +18,12 @@ Forward::primitive_desc forward_descriptor(const Lowering& to, const FusedInstru
                                            const Layout& y, bool training) {
   const bool max = op.kind == Kind::kMaxPooling2d || op.kind == Kind::kMaxPooling2dBackward;
   const Attributes& a = op.attributes;
-  return Forward::primitive_desc(to.engine(), training ? prop_kind::forward_training : prop_kind::forward_inference,
-                                 max ? algorithm::pooling_max : algorithm::pooling_avg_exclude_padding, x, y,
-                                 memory::dims{a.strides[0], a.strides[1]}, memory::dims{a.window[0], a.window[1]},
-                                 memory::dims{0, 0}, memory::dims{a.padding[0], a.padding[2]},
-                                 memory::dims{a.padding[1], a.padding[3]}, Lowering::attributes());
+  return Forward::primitive_desc(
+      to.engine(), training ? prop_kind::forward_training : prop_kind::forward_inference,
+      max ? algorithm::pooling_max : algorithm::pooling_avg_exclude_padding, x, y,
+      memory::dims{a.strides[0], a.strides[1]}, memory::dims{a.window[0], a.window[1]}, memory::dims{0, 0},
+      memory::dims{a.padding[0], a.padding[2]}, memory::dims{a.padding[1], a.padding[3]},
+      Lowering::attributes());
 }
 
 /// Some blocked layouts have no fast kernel on some machines; NHWC always has.
@@ -38,7 +40,8 @@ void forward(Lowering& to, const FusedInstruction& op) {
     x = to.read_plain(op.inputs[0]);
     descriptor = forward_descriptor(to, op, x.layout, any, keeps_winners);
   }
-  std::vector<Argument> arguments{in(DNNL_ARG_SRC, x), out(DNNL_ARG_DST, to.write(op.outputs[0], descriptor.dst_desc()))};
+  std::vector<Argument> arguments{in(DNNL_ARG_SRC, x),
+                                  out(DNNL_ARG_DST, to.write(op.outputs[0], descriptor.dst_desc()))};
   if (keeps_winners) {
     const Tensor workspace = to.scratch(descriptor.workspace_desc());
     arguments.push_back(out(DNNL_ARG_WORKSPACE, workspace));
@@ -72,17 +75,18 @@ void average_backward(Lowering& to, const FusedInstruction& op) {
   const dnnl::pooling_backward::primitive_desc descriptor(
       to.engine(), algorithm::pooling_avg_exclude_padding, dx, y, hint.get_strides(), hint.get_kernel(),
       hint.get_dilations(), hint.get_padding_l(), hint.get_padding_r(), hint, Lowering::attributes());
-  to.library("pooling backward", dnnl::pooling_backward(descriptor),
-             {in(DNNL_ARG_DIFF_DST, to.read(op.inputs[0], y)), out(DNNL_ARG_DIFF_SRC, to.write(op.outputs[0], dx))},
-             descriptor.scratchpad_desc());
+  to.library(
+      "pooling backward", dnnl::pooling_backward(descriptor),
+      {in(DNNL_ARG_DIFF_DST, to.read(op.inputs[0], y)), out(DNNL_ARG_DIFF_SRC, to.write(op.outputs[0], dx))},
+      descriptor.scratchpad_desc());
 }
 
 void global_forward(Lowering& to, const FusedInstruction& op) {
   const Tensor x = to.read_blocks(op.inputs[0]);
   const Tensor y = to.write_plain(op.outputs[0]);
   to.own("global pooling", {x.buffer}, {y.buffer},
-         [x = x.buffer, y = y.buffer, blocks = *channel_blocks(x.layout), channels = to.shape(op.inputs[0])[3]](
-             Frame& frame) {
+         [x = x.buffer, y = y.buffer, blocks = *channel_blocks(x.layout),
+          channels = to.shape(op.inputs[0])[3]](Frame& frame) {
            parallel_slices(blocks.images, frame.threads, blocks.pixels * channels, [&](auto begin, auto end) {
              global_average(frame.at(x), frame.at(y), blocks, channels, begin, end);
            });

@@ -32,7 +32,8 @@ float* shifted(float* from, std::int64_t by) { return from == nullptr ? nullptr 
 void layer_norm_forward(Lowering& to, const FusedInstruction& op) {
   const auto [rows, columns] = row_shape(to.shape(op.inputs[0]));
   std::vector<BufferId> reads{to.read_plain(op.inputs[0]).buffer}, writes;
-  const BufferId x = reads[0], gamma = optional(to, op.inputs[1], reads), beta = optional(to, op.inputs[2], reads);
+  const BufferId x = reads[0], gamma = optional(to, op.inputs[1], reads),
+                 beta = optional(to, op.inputs[2], reads);
   const Tensor y = to.write_plain(op.outputs[0]);
   writes.push_back(y.buffer);
   const BufferId mean = optional_write(to, op.outputs[1], writes);
@@ -41,9 +42,9 @@ void layer_norm_forward(Lowering& to, const FusedInstruction& op) {
   to.own("layer norm", reads, writes,
          [=, rows = rows, columns = columns, y = y.buffer, epsilon = op.attributes.epsilon](Frame& frame) {
            parallel_slices(rows, frame.threads, columns * 4, [&](auto begin, auto end) {
-             layer_norm(frame.at(x) + begin * columns, at(frame, gamma), at(frame, beta), frame.at(y) + begin * columns,
-                        shifted(at(frame, mean), begin), shifted(at(frame, inverse), begin), end - begin, columns,
-                        epsilon);
+             layer_norm(frame.at(x) + begin * columns, at(frame, gamma), at(frame, beta),
+                        frame.at(y) + begin * columns, shifted(at(frame, mean), begin),
+                        shifted(at(frame, inverse), begin), end - begin, columns, epsilon);
            });
          });
 }
@@ -70,13 +71,15 @@ struct LayerNormStep {
     }
   }
 
-  void run_slice(const Frame& frame, std::int64_t slice, std::int64_t slices, std::vector<double>& sums) const {
+  void run_slice(const Frame& frame, std::int64_t slice, std::int64_t slices,
+                 std::vector<double>& sums) const {
     const std::int64_t begin = rows * slice / slices, end = rows * (slice + 1) / slices;
     double* own = sums.empty() ? nullptr : sums.data() + 2 * slice * columns;
-    layer_norm_backward({frame.at(x) + begin * columns, frame.at(dy) + begin * columns, at(frame, gamma),
-                         frame.at(mean) + begin, frame.at(inverse) + begin, shifted(at(frame, dx), begin * columns),
-                         own, own == nullptr ? nullptr : own + columns},
-                        end - begin, columns);
+    layer_norm_backward(
+        {frame.at(x) + begin * columns, frame.at(dy) + begin * columns, at(frame, gamma),
+         frame.at(mean) + begin, frame.at(inverse) + begin, shifted(at(frame, dx), begin * columns), own,
+         own == nullptr ? nullptr : own + columns},
+        end - begin, columns);
   }
 };
 

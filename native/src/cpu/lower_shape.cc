@@ -29,7 +29,8 @@ void lower_transpose(Lowering& to, const FusedInstruction& op) {
   }
   const memory::dims dims(result.begin(), result.end());
   const Layout source(dims, memory::data_type::f32, strides), target = row_major(dims);
-  const dnnl::reorder::primitive_desc descriptor(to.engine(), source, to.engine(), target, Lowering::attributes());
+  const dnnl::reorder::primitive_desc descriptor(to.engine(), source, to.engine(), target,
+                                                 Lowering::attributes());
   const BufferId x = to.read_plain(op.inputs[0]).buffer, y = to.write_plain(op.outputs[0]).buffer;
   to.library("transpose", dnnl::reorder(descriptor),
              {in(DNNL_ARG_FROM, {source, x}), out(DNNL_ARG_TO, {target, y})}, descriptor.scratchpad_desc(),
@@ -56,7 +57,8 @@ bool joins_blocks(const std::vector<Layout>& layouts) {
 
 Runs runs_of(const std::vector<Shape>& parts, std::int64_t axis, bool blocked) {
   Runs runs;
-  const auto at = static_cast<std::size_t>(blocked ? 1 : axis);  // a block of channels lies right behind the batch
+  const auto at =
+      static_cast<std::size_t>(blocked ? 1 : axis);  // a block of channels lies right behind the batch
   for (std::size_t i = 0; i < at; ++i) runs.rows *= parts[0][i];
   for (const Shape& part : parts) runs.lengths.push_back(elements(part) / runs.rows);
   return runs;
@@ -77,7 +79,8 @@ void lower_concat(Lowering& to, const FusedInstruction& op) {
   const bool blocked = result.size() == 4 && op.attributes.axis == 3 && joins_blocks(layouts);
   std::vector<BufferId> parts;
   for (const ValueId id : op.inputs) parts.push_back((blocked ? to.read(id) : to.read_plain(id)).buffer);
-  const Tensor y = blocked ? to.write(op.outputs[0], same_format(layouts[0], result)) : to.write_plain(op.outputs[0]);
+  const Tensor y =
+      blocked ? to.write(op.outputs[0], same_format(layouts[0], result)) : to.write_plain(op.outputs[0]);
   to.own("concat", parts, {y.buffer},
          [parts, y = y.buffer, runs = runs_of(shapes, op.attributes.axis, blocked)](Frame& frame) {
            float* at = frame.at(y);
@@ -110,15 +113,17 @@ void lower_split(Lowering& to, const FusedInstruction& op) {
     parts.push_back(id == kNone ? -1 : (blocked ? to.write(id, layouts[i + 1]) : to.write_plain(id)).buffer);
     if (id != kNone) writes.push_back(parts.back());
   }
-  to.own("split", {from}, writes, [from, parts, runs = runs_of(shapes, op.attributes.axis, blocked)](Frame& frame) {
-    const float* at = frame.at(from);
-    for (std::int64_t row = 0; row < runs.rows; ++row) {
-      for (std::size_t part = 0; part < parts.size(); ++part) {
-        if (parts[part] >= 0) copy_run(frame.at(parts[part]) + row * runs.lengths[part], at, runs.lengths[part]);
-        at += runs.lengths[part];
-      }
-    }
-  });
+  to.own("split", {from}, writes,
+         [from, parts, runs = runs_of(shapes, op.attributes.axis, blocked)](Frame& frame) {
+           const float* at = frame.at(from);
+           for (std::int64_t row = 0; row < runs.rows; ++row) {
+             for (std::size_t part = 0; part < parts.size(); ++part) {
+               if (parts[part] >= 0)
+                 copy_run(frame.at(parts[part]) + row * runs.lengths[part], at, runs.lengths[part]);
+               at += runs.lengths[part];
+             }
+           }
+         });
 }
 
 }  // namespace
@@ -127,7 +132,8 @@ void lower_shape(Lowering& to, const FusedInstruction& op) {
   switch (op.kind) {
     case Kind::kCopy: {
       const Value& result = to.value(op.outputs[0]);
-      return to.define_as(op.outputs[0], {plain_layout(result.shape, result.type), to.read_plain(op.inputs[0]).buffer});
+      return to.define_as(op.outputs[0],
+                          {plain_layout(result.shape, result.type), to.read_plain(op.inputs[0]).buffer});
     }
     case Kind::kConcat:
       return lower_concat(to, op);

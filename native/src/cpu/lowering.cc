@@ -20,7 +20,8 @@ void Lowering::run() {
       lower(op);
       deliver();
     } catch (const dnnl::error& error) {
-      throw EngineError("ENGINE_DEVICE", "[" + op.node + "] oneDNN cannot do this operation: " + error.what());
+      throw EngineError("ENGINE_DEVICE",
+                        "[" + op.node + "] oneDNN cannot do this operation: " + error.what());
     }
     if (!steps_.empty()) steps_.back().ready_from = op.ready_from;
   }
@@ -97,7 +98,9 @@ Tensor Lowering::read(ValueId id, const Layout& wanted) { return convert(read(id
 
 Tensor Lowering::read_plain(ValueId id) { return read(id, plain_layout(value(id).shape, value(id).type)); }
 
-Tensor Lowering::read_as(ValueId id, const memory::dims& dims) { return {row_major(dims), read_plain(id).buffer}; }
+Tensor Lowering::read_as(ValueId id, const memory::dims& dims) {
+  return {row_major(dims), read_plain(id).buffer};
+}
 
 Tensor Lowering::read_blocks(ValueId id) {
   Tensor tensor = read(id);
@@ -157,7 +160,9 @@ Layout Lowering::usual(const Shape& shape) const {
 
 Tensor Lowering::write_plain(ValueId id) { return write(id, plain_layout(value(id).shape, value(id).type)); }
 
-Tensor Lowering::write_as(ValueId id, const memory::dims& dims) { return {row_major(dims), write_plain(id).buffer}; }
+Tensor Lowering::write_as(ValueId id, const memory::dims& dims) {
+  return {row_major(dims), write_plain(id).buffer};
+}
 
 void Lowering::define_as(ValueId id, const Tensor& tensor) {
   if (value(id).storage == Storage::kTemporary) {
@@ -190,7 +195,8 @@ void Lowering::deliver() {
 
 void Lowering::own(std::string what, std::vector<BufferId> reads, std::vector<BufferId> writes,
                    std::function<void(Frame&)> run) {
-  steps_.push_back({Share::kOwn, std::move(reads), std::move(writes), std::move(run), node_, std::move(what), -1});
+  steps_.push_back(
+      {Share::kOwn, std::move(reads), std::move(writes), std::move(run), node_, std::move(what), -1});
 }
 
 dnnl::primitive_attr Lowering::attributes() {

@@ -1,9 +1,8 @@
-// Turns the instructions of a program into steps: keeps track of where each value lies and in which layout, and
-// inserts reorders where layouts meet. The meaning of each kind is in the lower_*.cc files.
+// Turns the instructions of a program into steps: keeps track of where each value lies and in which layout,
+// and inserts reorders where layouts meet. The meaning of each kind is in the lower_*.cc files.
 #pragma once
 
 #include <dnnl.hpp>
-
 #include <functional>
 #include <map>
 #include <string>
@@ -65,11 +64,13 @@ class Lowering {
 
   /// Defines a value in this layout. If it is visible outside and plain is another layout, a reorder follows.
   Tensor write(ValueId id, const Layout& layout);
-  /// The same for the gradient of a convolution's kernel, whose dimensions are not an image's: always ends up HWIO.
+  /// The same for the gradient of a convolution's kernel, whose dimensions are not an image's: always ends up
+  /// HWIO.
   Tensor write_kernel(ValueId id, const Layout& layout, const Layout& arena);
   Tensor write_plain(ValueId id);
   Tensor write_as(ValueId id, const dnnl::memory::dims& dims);
-  /// Defines a value as the bytes of an existing tensor, without a step; copies only if the value is visible outside.
+  /// Defines a value as the bytes of an existing tensor, without a step; copies only if the value is visible
+  /// outside.
   void define_as(ValueId id, const Tensor& tensor);
 
   /// The layout in which an image of this shape was last written; NHWC when there was none.

@@ -35,12 +35,14 @@ class Workspace {
   std::byte* at_least(std::int64_t bytes) {
     if (bytes <= bytes_) return data_;
     release();
-    void* data = mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* data = mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) {
       throw EngineError("ENGINE_DEVICE", "no memory for a workspace of " + std::to_string(bytes) + " bytes");
     }
 #if defined(MADV_HUGEPAGE)
-    madvise(data, static_cast<std::size_t>(bytes), MADV_HUGEPAGE);  // fewer page walks; a refusal changes no result
+    madvise(data, static_cast<std::size_t>(bytes),
+            MADV_HUGEPAGE);  // fewer page walks; a refusal changes no result
 #endif
     data_ = static_cast<std::byte*>(data);
     bytes_ = bytes;

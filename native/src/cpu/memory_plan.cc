@@ -89,7 +89,8 @@ MemoryPlan plan_memory(std::span<const Buffer> buffers, std::span<const Step> st
       order.push_back(static_cast<BufferId>(id));
     }
   }
-  std::ranges::stable_sort(order, std::greater{}, [&](BufferId id) { return buffers[static_cast<std::size_t>(id)].bytes; });
+  std::ranges::stable_sort(order, std::greater{},
+                           [&](BufferId id) { return buffers[static_cast<std::size_t>(id)].bytes; });
 
   MemoryPlan plan{std::vector<std::int64_t>(buffers.size(), -1), 0};
   std::vector<Placed> placed, neighbours;
@@ -97,14 +98,16 @@ MemoryPlan plan_memory(std::span<const Buffer> buffers, std::span<const Step> st
     const auto at = static_cast<std::size_t>(id);
     const std::int64_t bytes = (buffers[at].bytes + kAlignment - 1) / kAlignment * kAlignment;
     neighbours.clear();
-    std::ranges::copy_if(placed, std::back_inserter(neighbours), [&](const Placed& p) { return p.live.overlaps(live[at]); });
+    std::ranges::copy_if(placed, std::back_inserter(neighbours),
+                         [&](const Placed& p) { return p.live.overlaps(live[at]); });
     const std::int64_t offset = best_gap(neighbours, bytes);
     placed.push_back({offset, bytes, live[at]});
     plan.offsets[at] = offset;
     plan.bytes = std::max(plan.bytes, offset + bytes);
   }
   for (std::size_t id = 0; id < buffers.size(); ++id) {
-    if (owner[id] != static_cast<BufferId>(id)) plan.offsets[id] = plan.offsets[static_cast<std::size_t>(owner[id])];
+    if (owner[id] != static_cast<BufferId>(id))
+      plan.offsets[id] = plan.offsets[static_cast<std::size_t>(owner[id])];
   }
   return plan;
 }

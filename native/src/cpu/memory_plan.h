@@ -1,4 +1,5 @@
-// Where temporaries lie in the workspace: liveness over the step list, then best fit. Pure: sizes in, offsets out.
+// Where temporaries lie in the workspace: liveness over the step list, then best fit. Pure: sizes in, offsets
+// out.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +11,13 @@
 namespace lepton::cpu {
 
 struct MemoryPlan {
-  std::vector<std::int64_t> offsets;  // by BufferId, in bytes, multiples of 64; -1 for bound or unused buffers
-  std::int64_t bytes = 0;             // of the whole workspace
+  std::vector<std::int64_t>
+      offsets;             // by BufferId, in bytes, multiples of 64; -1 for bound or unused buffers
+  std::int64_t bytes = 0;  // of the whole workspace
 };
 
-/// Two temporaries overlap only if no step needs both, or if one replaces the other in place (Buffer::may_replace).
+/// Two temporaries overlap only if no step needs both, or if one replaces the other in place
+/// (Buffer::may_replace).
 MemoryPlan plan_memory(std::span<const Buffer> buffers, std::span<const Step> steps);
 
 }  // namespace lepton::cpu

@@ -1,9 +1,8 @@
 // What a compiled program is made of: numbered buffers and a flat list of steps over them. Decides nothing.
 #pragma once
 
-#include <dnnl.hpp>
-
 #include <cstdint>
+#include <dnnl.hpp>
 #include <functional>
 #include <span>
 #include <string>
@@ -21,7 +20,8 @@ struct Buffer {
   Storage storage = Storage::kTemporary;  // others are bound by the caller for each run
   std::int64_t index = 0;                 // of input, target or output
   std::int64_t offset = 0;                // elements into an arena
-  /// The writing step works element by element, so it may write over one of these if nobody reads that one later.
+  /// The writing step works element by element, so it may write over one of these if nobody reads that one
+  /// later.
   std::vector<BufferId> may_replace;
 };
 
@@ -45,8 +45,8 @@ struct Step {
   Share share = Share::kOwn;
   std::vector<BufferId> reads, writes;
   std::function<void(Frame&)> run;
-  std::string node;             // the layer it came from
-  std::string what;             // which kernel; for profiles and messages
+  std::string node;              // the layer it came from
+  std::string what;              // which kernel; for profiles and messages
   std::int64_t ready_from = -1;  // gradients of the arena from here on are final after this step; -1: no news
 };
 

@@ -6,6 +6,7 @@ import type {
   Feed,
   Optimizer,
   OptimizerSpec,
+  Profile,
   StepOptions,
   StepResult,
   UpdateOptions,
@@ -13,6 +14,7 @@ import type {
 import type { GraphSpec } from '../../../native/graph.ts';
 
 const NORM_BLOCK = 4096;
+const NO_PROFILE: Profile = { library: 0, own: 0, reorder: 0 };
 
 function arenaLayout(parameters: GraphSpec['parameters']): ArenaLayout {
   let offset = 0;
@@ -68,6 +70,10 @@ class LinearModel implements EngineModel {
 
   async predictStep(): Promise<{ outputs: StepResult['outputs'] }> {
     return { outputs: [] };
+  }
+
+  profile(): Profile {
+    return NO_PROFILE;
   }
 
   dispose(): void {}
@@ -126,5 +132,5 @@ export const plainEngine: Engine = {
     return total;
   },
   arenaLayout,
-  versions: { engine: 'plain', onednn: '', isa: '' },
+  versions: { engine: 'plain', library: '', isa: '' },
 };

@@ -1,5 +1,6 @@
-// Sums run in float over at most kChunk rows and go on in double, so long batches lose nothing and the result does not
-// depend on the number of lanes. Work is cut by rows into one slice per thread; slices are joined in order.
+// Sums run in float over at most kChunk rows and go on in double, so long batches lose nothing and the result
+// does not depend on the number of lanes. Work is cut by rows into one slice per thread; slices are joined in
+// order.
 #include "cpu/kernels/batch_norm.h"
 
 #include <algorithm>
@@ -19,7 +20,8 @@ struct Rows {
 
 /// Visits the chunks [begin, end) of a block; chunks are numbered over images and pieces of kChunk pixels.
 template <class Visit>
-void visit(const ChannelBlocks& blocks, std::int64_t block, std::int64_t begin, std::int64_t end, Visit&& visit) {
+void visit(const ChannelBlocks& blocks, std::int64_t block, std::int64_t begin, std::int64_t end,
+           Visit&& visit) {
   const std::int64_t per_image = (blocks.pixels + kChunk - 1) / kChunk;
   for (std::int64_t chunk = begin; chunk < end; ++chunk) {
     const std::int64_t image = chunk / per_image, pixel = chunk % per_image * kChunk;
@@ -28,15 +30,17 @@ void visit(const ChannelBlocks& blocks, std::int64_t block, std::int64_t begin, 
   }
 }
 
-std::int64_t chunks(const ChannelBlocks& blocks) { return blocks.images * ((blocks.pixels + kChunk - 1) / kChunk); }
+std::int64_t chunks(const ChannelBlocks& blocks) {
+  return blocks.images * ((blocks.pixels + kChunk - 1) / kChunk);
+}
 
 /// Two sums of `lanes` neighbouring columns. Full lanes keep them in registers.
 struct Columns {
   float first[kLanes], second[kLanes];
 };
 
-LEPTON_SIMD void moments(const float* x, const Rows& rows, std::int64_t stride, std::int64_t lanes, const float* shift,
-                         Columns& out) {
+LEPTON_SIMD void moments(const float* x, const Rows& rows, std::int64_t stride, std::int64_t lanes,
+                         const float* shift, Columns& out) {
   if (lanes == kLanes) {
     Lanes sums[4] = {}, squares[4] = {};
     const Lanes origin = load(shift);
@@ -69,8 +73,8 @@ LEPTON_SIMD void moments(const float* x, const Rows& rows, std::int64_t stride, 
   }
 }
 
-LEPTON_SIMD void products(const float* x, const float* dy, const float* y, const Rows& rows, std::int64_t stride,
-                          std::int64_t lanes, const float* mean, Columns& out) {
+LEPTON_SIMD void products(const float* x, const float* dy, const float* y, const Rows& rows,
+                          std::int64_t stride, std::int64_t lanes, const float* mean, Columns& out) {
   if (lanes == kLanes) {
     Lanes sums[4] = {}, with_x[4] = {};
     const Lanes origin = load(mean), zero{};
@@ -102,7 +106,8 @@ LEPTON_SIMD void products(const float* x, const float* dy, const float* y, const
   }
 }
 
-/// Runs `column(rows, stride, first channel, offset of the tile in its row, lanes, out)` over everything and adds up.
+/// Runs `column(rows, stride, first channel, offset of the tile in its row, lanes, out)` over everything and
+/// adds up.
 template <class Column>
 void reduce(const NormGeometry& geometry, int threads, NormSums& sums, Column&& column) {
   const ChannelBlocks& blocks = geometry.blocks;
@@ -116,7 +121,8 @@ void reduce(const NormGeometry& geometry, int threads, NormSums& sums, Column&& 
     for (std::int64_t block = 0; block < blocks.blocks; ++block) {
       visit(blocks, block, total * slice / slices, total * (slice + 1) / slices, [&](const Rows& rows) {
         for (std::int64_t tile = 0; tile < blocks.width; tile += kLanes) {
-          const std::int64_t lanes = std::min(kLanes, blocks.width - tile), channel = block * blocks.width + tile;
+          const std::int64_t lanes = std::min(kLanes, blocks.width - tile),
+                             channel = block * blocks.width + tile;
           Columns out;
           column(rows, channel, rows.offset + tile, lanes, out);
           for (std::int64_t lane = 0; lane < lanes; ++lane) {
@@ -132,7 +138,8 @@ void reduce(const NormGeometry& geometry, int threads, NormSums& sums, Column&& 
   });
   for (std::int64_t slice = 1; slice < slices; ++slice) {
     for (std::int64_t channel = 0; channel < channels; ++channel) {
-      const auto to = static_cast<std::size_t>(channel), from = static_cast<std::size_t>(slice * channels + channel);
+      const auto to = static_cast<std::size_t>(channel),
+                 from = static_cast<std::size_t>(slice * channels + channel);
       sums.first[to] += sums.first[from];
       sums.second[to] += sums.second[from];
     }
@@ -153,8 +160,8 @@ void guess_means(const float* x, const NormGeometry& geometry, float* guess) {
 
 /// `width` is a constant where it matters: the compiler then keeps the factors in registers over the rows.
 template <std::int64_t kWidth>
-LEPTON_INLINE void apply_rows(const NormApply& call, std::int64_t offset, std::int64_t rows, std::int64_t channel,
-                              std::int64_t dynamic_width) {
+LEPTON_INLINE void apply_rows(const NormApply& call, std::int64_t offset, std::int64_t rows,
+                              std::int64_t channel, std::int64_t dynamic_width) {
   const std::int64_t width = kWidth > 0 ? kWidth : dynamic_width;
   const float *mean = call.mean + channel, *scale = call.scale + channel, *shift = call.shift + channel;
   const float floor = call.relu ? 0.0f : -__builtin_inff();
@@ -178,17 +185,18 @@ LEPTON_INLINE void apply_rows(const NormApply& call, std::int64_t offset, std::i
   }
 }
 
-LEPTON_SIMD void apply_block(const NormApply& call, std::int64_t offset, std::int64_t rows, std::int64_t channel,
-                             std::int64_t width) {
+LEPTON_SIMD void apply_block(const NormApply& call, std::int64_t offset, std::int64_t rows,
+                             std::int64_t channel, std::int64_t width) {
   if (width == 16) return apply_rows<16>(call, offset, rows, channel, width);
   apply_rows<0>(call, offset, rows, channel, width);
 }
 
 template <std::int64_t kWidth>
-LEPTON_INLINE void backward_rows(const NormBackward& call, std::int64_t offset, std::int64_t rows, std::int64_t channel,
-                                 std::int64_t dynamic_width) {
+LEPTON_INLINE void backward_rows(const NormBackward& call, std::int64_t offset, std::int64_t rows,
+                                 std::int64_t channel, std::int64_t dynamic_width) {
   const std::int64_t width = kWidth > 0 ? kWidth : dynamic_width;
-  const float *mean = call.mean + channel, *a = call.a + channel, *b = call.b + channel, *c = call.c + channel;
+  const float *mean = call.mean + channel, *a = call.a + channel, *b = call.b + channel,
+              *c = call.c + channel;
   for (std::int64_t row = 0; row < rows; ++row) {
     const float *x = call.x + offset + row * width, *dy = call.dy + offset + row * width;
     const float* y = call.y == nullptr ? nullptr : call.y + offset + row * width;
@@ -205,8 +213,8 @@ LEPTON_INLINE void backward_rows(const NormBackward& call, std::int64_t offset, 
   }
 }
 
-LEPTON_SIMD void backward_block(const NormBackward& call, std::int64_t offset, std::int64_t rows, std::int64_t channel,
-                                std::int64_t width) {
+LEPTON_SIMD void backward_block(const NormBackward& call, std::int64_t offset, std::int64_t rows,
+                                std::int64_t channel, std::int64_t width) {
   if (width == 16) return backward_rows<16>(call, offset, rows, channel, width);
   backward_rows<0>(call, offset, rows, channel, width);
 }

@@ -1,5 +1,6 @@
-// Batch normalisation over rows of neighbouring channels, whatever the layout (cpu/layout.h, ChannelBlocks). Per-channel
-// arrays are as long as the padded channels; padding lanes come out as zero because their factors are zero.
+// Batch normalisation over rows of neighbouring channels, whatever the layout (cpu/layout.h, ChannelBlocks).
+// Per-channel arrays are as long as the padded channels; padding lanes come out as zero because their factors
+// are zero.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,8 @@ struct NormApply {
 };
 void batch_apply(const NormApply& call, const NormGeometry& geometry, int threads);
 
-/// sums: first = sum dy, second = sum dy * (x - mean), where dy counts as 0 where `y` (optional) is not positive.
+/// sums: first = sum dy, second = sum dy * (x - mean), where dy counts as 0 where `y` (optional) is not
+/// positive.
 void batch_gradient_sums(const float* x, const float* dy, const float* y, const float* mean,
                          const NormGeometry& geometry, int threads, NormSums& sums);
 

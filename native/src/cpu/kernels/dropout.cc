@@ -42,7 +42,8 @@ LEPTON_SIMD void draw(std::uint32_t first, const DropoutMask& mask, std::uint64_
 
 }  // namespace
 
-void dropout(const DropoutMask& mask, double rate, const float* x, float* y, std::int64_t begin, std::int64_t end) {
+void dropout(const DropoutMask& mask, double rate, const float* x, float* y, std::int64_t begin,
+             std::int64_t end) {
   const auto threshold = static_cast<std::uint32_t>(DropoutMask::threshold(rate));  // rate < 1
   const auto scale = static_cast<float>(1.0 / (1.0 - rate));
   std::uint32_t words[kDropoutGroup];

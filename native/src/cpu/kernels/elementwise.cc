@@ -8,7 +8,8 @@
 namespace lepton::cpu {
 namespace {
 
-constexpr std::int64_t kBlock = 2048;  // floats; a block of the result stays in the first-level cache between passes
+constexpr std::int64_t kBlock =
+    2048;  // floats; a block of the result stays in the first-level cache between passes
 
 // The result may be one of the operands, element for element, which the vectoriser must not have to check.
 #define LEPTON_IN_PLACE _Pragma("GCC ivdep")
@@ -45,7 +46,8 @@ void fold(std::span<const float* const> inputs, float* out, std::int64_t count, 
 }  // namespace
 
 void add(std::span<const float* const> inputs, float* out, std::int64_t count, bool relu) {
-  if (inputs.size() == 1) return relu ? leaky_relu(inputs[0], out, count, 0) : void(std::copy_n(inputs[0], count, out));
+  if (inputs.size() == 1)
+    return relu ? leaky_relu(inputs[0], out, count, 0) : void(std::copy_n(inputs[0], count, out));
   fold(inputs, out, count, add_pair, relu ? add_pair_relu : add_pair);
 }
 
@@ -59,7 +61,8 @@ LEPTON_SIMD void leaky_relu(const float* x, float* out, std::int64_t count, floa
   for (std::int64_t i = 0; i < count; ++i) out[i] = x[i] > 0 ? x[i] : slope * x[i];
 }
 
-LEPTON_SIMD void leaky_relu_backward(const float* y, const float* dy, float* dx, std::int64_t count, float slope) {
+LEPTON_SIMD void leaky_relu_backward(const float* y, const float* dy, float* dx, std::int64_t count,
+                                     float slope) {
   LEPTON_IN_PLACE
   for (std::int64_t i = 0; i < count; ++i) dx[i] = y[i] > 0 ? dy[i] : slope * dy[i];
 }

@@ -1,5 +1,6 @@
-// Sixteen floats as one value. The compiler lowers it to the registers of the clone it is compiled into (one of 512
-// bits, two of 256, four of 128), so a kernel is written once. Everything here is inlined into cloned functions.
+// Sixteen floats as one value. The compiler lowers it to the registers of the clone it is compiled into (one
+// of 512 bits, two of 256, four of 128), so a kernel is written once. Everything here is inlined into cloned
+// functions.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Rows are summed in double. Only the exponentials over classes are long enough to need lanes (kernels/rows.h).
+// Rows are summed in double. Only the exponentials over classes are long enough to need lanes
+// (kernels/rows.h).
 #include "cpu/kernels/loss.h"
 
 #include <algorithm>
@@ -24,8 +25,9 @@ bool over_rows(LossKind kind) {
 std::int64_t label_of(const void* target, std::int64_t row, std::int64_t classes) {
   const std::int64_t label = static_cast<const std::int32_t*>(target)[row];
   if (label < 0 || label >= classes) {
-    throw EngineError("ENGINE_ARGUMENT", "target of row " + std::to_string(row) + ": expected a class from 0 to " +
-                                             std::to_string(classes - 1) + ", got " + std::to_string(label));
+    throw EngineError("ENGINE_ARGUMENT", "target of row " + std::to_string(row) +
+                                             ": expected a class from 0 to " + std::to_string(classes - 1) +
+                                             ", got " + std::to_string(label));
   }
   return label;
 }
@@ -49,7 +51,8 @@ double dense_loss(const Attributes& a, const float* x, const float* target, std:
   return total;
 }
 
-/// From logits: e^(x - max) is already in dx. The mass of the targets is 1 for a distribution, but anything may be fed.
+/// From logits: e^(x - max) is already in dx. The mass of the targets is 1 for a distribution, but anything
+/// may be fed.
 void dense_gradient(const Attributes& a, const float* x, const float* target, float* dx, std::int64_t classes,
                     double scale) {
   const double keep = 1 - a.label_smoothing, spread = a.label_smoothing / static_cast<double>(classes);
@@ -86,7 +89,9 @@ void sparse_gradient(const Attributes& a, const float* x, float* dx, std::int64_
   dx[label] = static_cast<float>(scale * at_label);
 }
 
-double binary_target(const Attributes& a, double t) { return t * (1 - a.label_smoothing) + a.label_smoothing / 2; }
+double binary_target(const Attributes& a, double t) {
+  return t * (1 - a.label_smoothing) + a.label_smoothing / 2;
+}
 
 double element_loss(const Attributes& a, double p, double t) {
   const double error = p - t;
@@ -98,7 +103,8 @@ double element_loss(const Attributes& a, double p, double t) {
     case LossKind::kMeanAbsoluteError:
       return std::abs(error);
     case LossKind::kHuber:
-      return std::abs(error) <= a.alpha ? 0.5 * error * error : a.alpha * std::abs(error) - 0.5 * a.alpha * a.alpha;
+      return std::abs(error) <= a.alpha ? 0.5 * error * error
+                                        : a.alpha * std::abs(error) - 0.5 * a.alpha * a.alpha;
     default:
       return error * error;
   }
@@ -122,12 +128,14 @@ double element_gradient(const Attributes& a, double p, double t) {
 
 }  // namespace
 
-double loss(const Attributes& attributes, const LossGeometry& geometry, const float* prediction, const void* target) {
+double loss(const Attributes& attributes, const LossGeometry& geometry, const float* prediction,
+            const void* target) {
   const auto [rows, columns] = geometry;
   const auto* dense = static_cast<const float*>(target);
   double total = 0;
   if (!over_rows(attributes.loss)) {
-    for (std::int64_t i = 0; i < rows * columns; ++i) total += element_loss(attributes, prediction[i], dense[i]);
+    for (std::int64_t i = 0; i < rows * columns; ++i)
+      total += element_loss(attributes, prediction[i], dense[i]);
     return total / static_cast<double>(rows * columns);
   }
   const bool sparse = attributes.loss == LossKind::kSparseCategoricalCrossentropy;

@@ -12,7 +12,8 @@ struct LossGeometry {
 };
 
 /// The mean loss, without the weight. `target` is int32 for the sparse cross-entropy, float for the others.
-double loss(const Attributes& attributes, const LossGeometry& geometry, const float* prediction, const void* target);
+double loss(const Attributes& attributes, const LossGeometry& geometry, const float* prediction,
+            const void* target);
 
 /// d (weight * mean loss) / d prediction. dx may be `prediction`.
 void loss_backward(const Attributes& attributes, const LossGeometry& geometry, const float* prediction,

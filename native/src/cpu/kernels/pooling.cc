@@ -1,4 +1,5 @@
-// Sums over pixels run in float over short stretches and are joined in float: an image has few pixels at this depth.
+// Sums over pixels run in float over short stretches and are joined in float: an image has few pixels at this
+// depth.
 #include "cpu/kernels/pooling.h"
 
 #include <algorithm>
@@ -15,8 +16,8 @@ LEPTON_SIMD void add_row(const float* x, float* sums, std::int64_t width) {
 
 }  // namespace
 
-void global_average(const float* x, float* y, const ChannelBlocks& blocks, std::int64_t channels, std::int64_t begin,
-                    std::int64_t end) {
+void global_average(const float* x, float* y, const ChannelBlocks& blocks, std::int64_t channels,
+                    std::int64_t begin, std::int64_t end) {
   constexpr std::int64_t kStretch = 64;
   std::vector<float> stretch(static_cast<std::size_t>(blocks.width)), sums(stretch.size());
   const float scale = 1.0f / static_cast<float>(blocks.pixels);
@@ -27,7 +28,8 @@ void global_average(const float* x, float* y, const ChannelBlocks& blocks, std::
       for (std::int64_t pixel = 0; pixel < blocks.pixels; pixel += kStretch) {
         std::fill(stretch.begin(), stretch.end(), 0.0f);
         const std::int64_t last = std::min(blocks.pixels, pixel + kStretch);
-        for (std::int64_t at = pixel; at < last; ++at) add_row(from + at * blocks.width, stretch.data(), blocks.width);
+        for (std::int64_t at = pixel; at < last; ++at)
+          add_row(from + at * blocks.width, stretch.data(), blocks.width);
         add_row(stretch.data(), sums.data(), blocks.width);
       }
       const std::int64_t channel = block * blocks.width, count = std::min(blocks.width, channels - channel);
@@ -46,7 +48,8 @@ void global_average_backward(const float* dy, float* dx, const ChannelBlocks& bl
     for (std::int64_t block = 0; block < blocks.blocks; ++block) {
       const std::int64_t channel = block * blocks.width;
       for (std::int64_t i = 0; i < blocks.width; ++i) {
-        row[static_cast<std::size_t>(i)] = channel + i < channels ? dy[image * channels + channel + i] * scale : 0.0f;
+        row[static_cast<std::size_t>(i)] =
+            channel + i < channels ? dy[image * channels + channel + i] * scale : 0.0f;
       }
       float* to = dx + (image * blocks.blocks + block) * blocks.pixels * blocks.width;
       for (std::int64_t pixel = 0; pixel < blocks.pixels; ++pixel) to = std::copy(row.begin(), row.end(), to);

@@ -1,4 +1,5 @@
-// One row at a time, sixteen columns at a time. Sums over a row are kept per lane and joined in a fixed order.
+// One row at a time, sixteen columns at a time. Sums over a row are kept per lane and joined in a fixed
+// order.
 #include "cpu/kernels/rows.h"
 
 #include <algorithm>
@@ -73,7 +74,8 @@ LEPTON_SIMD void softmax(const float* x, float* y, std::int64_t rows, std::int64
   }
 }
 
-LEPTON_SIMD void softmax_backward(const float* y, const float* dy, float* dx, std::int64_t rows, std::int64_t columns) {
+LEPTON_SIMD void softmax_backward(const float* y, const float* dy, float* dx, std::int64_t rows,
+                                  std::int64_t columns) {
   for (std::int64_t r = 0; r < rows; ++r, y += columns, dy += columns, dx += columns) {
     const float projection = dot(y, dy, columns);
 #pragma GCC ivdep
@@ -118,8 +120,8 @@ LEPTON_SIMD void layer_norm(const float* x, const float* gamma, const float* bet
 namespace {
 
 /// dx of one row: inverse (g - mean(g) - normal mean(g normal)) with g = dy gamma.
-LEPTON_INLINE void layer_norm_row(const float* x, const float* dy, const float* gamma, float mean, float inverse,
-                                  float* dx, std::int64_t columns) {
+LEPTON_INLINE void layer_norm_row(const float* x, const float* dy, const float* gamma, float mean,
+                                  float inverse, float* dx, std::int64_t columns) {
   Lanes sums{}, products{};
   std::int64_t c = 0;
   for (; c + kLanes <= columns; c += kLanes) {
@@ -163,7 +165,8 @@ LEPTON_SIMD void layer_norm_backward(const LayerNormBackward& call, std::int64_t
           to_beta[c] += dy[c];
         }
       }
-      if (call.dx != nullptr) layer_norm_row(x, dy, call.gamma, mean, inverse, call.dx + r * columns, columns);
+      if (call.dx != nullptr)
+        layer_norm_row(x, dy, call.gamma, mean, inverse, call.dx + r * columns, columns);
     }
     for (std::size_t c = 0; c < dgamma.size(); ++c) {
       call.dgamma[c] += static_cast<double>(dgamma[c]);

@@ -1,5 +1,6 @@
-// Kernels on rows: softmax and layer normalisation over the last dimension, and their gradients. A call handles the
-// `rows` rows at its pointers; callers cut rows between threads. Outputs may be inputs except where said.
+// Kernels on rows: softmax and layer normalisation over the last dimension, and their gradients. A call
+// handles the `rows` rows at its pointers; callers cut rows between threads. Outputs may be inputs except
+// where said.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// How own kernels use the machine: one clone per x86-64 level chosen at load time, and fixed slices for threads.
+// How own kernels use the machine: one clone per x86-64 level chosen at load time, and fixed slices for
+// threads.
 #pragma once
 
 #include <omp.h>
@@ -14,8 +15,9 @@
 
 namespace lepton::cpu {
 
-/// Calls work(begin, end) on consecutive slices of [0, count), one per thread. Slices depend on the arguments alone,
-/// so the same thread count gives the same bits. `cost` is roughly the number of floats touched per item.
+/// Calls work(begin, end) on consecutive slices of [0, count), one per thread. Slices depend on the arguments
+/// alone, so the same thread count gives the same bits. `cost` is roughly the number of floats touched per
+/// item.
 template <class Work>
 void parallel_slices(std::int64_t count, int threads, std::int64_t cost, Work&& work) {
   constexpr std::int64_t kWorthAThread = 1 << 14;
