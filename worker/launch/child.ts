@@ -26,9 +26,11 @@ export class Child {
 
   constructor(name: string, configPath: string, onLog: (line: LogLine) => void) {
     this.name = name;
-    // Standard input is the leash: it ends when this process dies, however it dies.
+    // Standard input is the leash: it ends when this process dies, however it dies. A process group of its own, so that
+    // a terminal's Ctrl-C reaches the launcher alone, which stops the job in order.
     this.#process = spawn(process.execPath, [MAIN, '--config', configPath], {
       stdio: ['pipe', 'ignore', 'pipe'],
+      detached: true,
     });
     this.#process.stdin?.on('error', () => {}); // the child ended first
     const lines = createInterface({ input: this.#process.stderr! });

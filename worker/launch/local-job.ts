@@ -67,6 +67,8 @@ interface Slot {
   attempt: number;
   state: 'starting' | 'running' | 'restarting' | 'done';
   child: Child | undefined;
+  /** The coordinator has heard of this child: only then can `lost` mean it, and not the one before. */
+  known: boolean;
 }
 
 class ProcessJob implements LocalJob {
@@ -103,6 +105,7 @@ class ProcessJob implements LocalJob {
       attempt: 0,
       state: 'starting',
       child: undefined,
+      known: false,
     });
     this.#slots = [
       ...ports.map((_, rank) => slot('server', rank)),
@@ -178,6 +181,7 @@ class ProcessJob implements LocalJob {
     const child = new Child(`${slot.role}-${slot.rank}`, path, (line) => this.#log(line));
     slot.child = child;
     slot.state = 'running';
+    slot.known = false;
     void child.ended.then((end) => this.#ended(slot, child, end));
   }
 
@@ -242,16 +246,18 @@ class ProcessJob implements LocalJob {
     if (progress.step > this.#reported.step) this.#restarts.progressed();
     this.#reported = progress;
     this.#show();
-    for (const { rank, state } of progress.workers) if (state === 'lost') this.#replaceSilent(rank);
+    for (const { rank, state } of progress.workers) this.#heardOfWorker(rank, state);
     const { phase, message = '', errorCode } = progress;
     if (phase === 'Failed') void this.#close('Failed', { code: errorCode || 'INTERNAL', message });
     else if (phase === 'Succeeded' || phase === 'Stopped') void this.#close(phase);
   }
 
   /** A worker that says nothing any more is ended; its place is filled as after any other death. */
-  #replaceSilent(rank: number): void {
+  #heardOfWorker(rank: number, state: string): void {
     const slot = this.#slots.find((found) => found.role === 'worker' && found.rank === rank);
-    if (slot?.state === 'running') slot.child?.kill();
+    if (slot?.state !== 'running') return;
+    if (state !== 'lost') slot.known = true;
+    else if (slot.known) slot.child?.kill();
   }
 
   async #passDeadline(seconds: number): Promise<void> {

@@ -1,0 +1,119 @@
+// What may happen to the processes of a job: killed, stopped, spoken to by strangers. The result is always that of the
+// undisturbed run, bit for bit, with every sample counted once.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { before, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Random } from '../../worker/random/philox.ts';
+import { type Outcome, run, SAMPLES, type TestJob, type WatchedJob } from './processes.ts';
+
+const TIMEOUT = { timeout: 300_000 };
+const JOB: TestJob = { workers: 2, servers: 2, batchSize: 32, epochs: 10, everySteps: 25 };
+const WORKER_KILLS = 20;
+const SERVER_KILLS = 3;
+
+let undisturbed: Outcome;
+before(async () => {
+  undisturbed = await run(JOB);
+});
+
+function assertUnharmed({ digest, history }: Outcome): void {
+  for (const { epoch, samples } of history) assert.equal(samples, SAMPLES, `samples of epoch ${epoch}`);
+  assert.deepEqual(history, undisturbed.history);
+  assert.equal(digest, undisturbed.digest);
+}
+
+/** Kills at random moments, each time after the job has made a step since the last one. */
+async function killAtRandom(job: WatchedJob, role: 'workers' | 'servers', times: number): Promise<number> {
+  const random = new Random(3, 'kills', role);
+  let killed = 0;
+  for (let step = 0; killed < times; killed++) {
+    const next = step;
+    if (!(await job.until((progress) => progress.step > next && progress[role].every(({ pid }) => pid))))
+      break;
+    await pause(random.uniform() * 20);
+    step = job.progress.step;
+    // Every server in turn, so that the coordinator's is among them.
+    const victims = job.progress[role];
+    const victim = victims[role === 'servers' ? killed % victims.length : random.integer(victims.length)]!;
+    if (job.progress.phase !== 'Running' && job.progress.phase !== 'Starting') break;
+    process.kill(victim.pid!, 'SIGKILL');
+    const { restarts } = victim;
+    const rank = victims.indexOf(victim);
+    if (!(await job.until((progress) => progress[role][rank]!.restarts > restarts))) break;
+  }
+  return killed;
+}
+
+test(`kill -9 of a random worker ${WORKER_KILLS} times`, TIMEOUT, async (context) => {
+  let killed = 0;
+  const outcome = await run({ ...JOB, maxRestarts: WORKER_KILLS, testing: { delayMs: 2 } }, async (job) => {
+    killed = await killAtRandom(job, 'workers', WORKER_KILLS);
+  });
+  assert.equal(killed, WORKER_KILLS);
+  assertUnharmed(outcome);
+  context.diagnostic(`${killed} workers killed, digest ${outcome.digest.slice(0, 12)} as undisturbed`);
+});
+
+test(`kill -9 of a parameter server ${SERVER_KILLS} times`, TIMEOUT, async (context) => {
+  let killed = 0;
+  const outcome = await run({ ...JOB, maxRestarts: 50, testing: { delayMs: 2 } }, async (job) => {
+    killed = await killAtRandom(job, 'servers', SERVER_KILLS);
+  });
+  assert.equal(killed, SERVER_KILLS);
+  assertUnharmed(outcome);
+  context.diagnostic(`${killed} servers killed, digest ${outcome.digest.slice(0, 12)} as undisturbed`);
+});
+
+test('SIGSTOP of a worker for 20 s', TIMEOUT, async () => {
+  const outcome = await run(JOB, async (job) => {
+    assert.ok(await job.until(({ step }) => step >= 5));
+    const pid = job.progress.workers[1]!.pid!;
+    process.kill(pid, 'SIGSTOP');
+    await pause(2000); // what was under way has arrived
+    const { step } = job.progress;
+    await pause(18_000);
+    assert.equal(job.progress.step, step, 'no step goes by without the stopped worker');
+    process.kill(pid, 'SIGCONT');
+  });
+  assertUnharmed(outcome);
+});
+
+test('a worker that stays silent is replaced', TIMEOUT, async () => {
+  const outcome = await run({ ...JOB, maxRestarts: 1, deadlines: { silentSeconds: 2 } }, async (job) => {
+    assert.ok(await job.until(({ step }) => step >= 5));
+    process.kill(job.progress.workers[0]!.pid!, 'SIGSTOP');
+    await job.until(({ workers }) => workers[0]!.restarts === 1);
+  });
+  assertUnharmed(outcome);
+});
+
+test('strangers on the ports: garbage, half a handshake, silence', TIMEOUT, async () => {
+  const outcome = await run({ ...JOB, testing: { delayMs: 2 } }, async (job) => {
+    assert.ok(await job.until(({ step }) => step >= 2));
+    const ports = job.logged('listening').map(({ fields }) => Number(fields['port']));
+    assert.equal(ports.length, 2);
+    const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+    const random = new Random(9, 'garbage');
+    const noise = Uint8Array.from({ length: 100_000 }, () => random.integer(256));
+    const sent: (string | Uint8Array)[] = [
+      'GET / HTTP/1.1\r\n\r\n',
+      noise,
+      preface,
+      Buffer.concat([Buffer.from(preface), noise]),
+      '',
+    ];
+    for (const port of ports) await Promise.all(sent.map((bytes) => say(port, bytes)));
+  });
+  assertUnharmed(outcome);
+});
+
+/** Says it and listens for a moment; whatever the server does with it is fine. */
+async function say(port: number, bytes: string | Uint8Array): Promise<void> {
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => {});
+  socket.write(bytes);
+  await Promise.race([once(socket, 'close'), pause(500)]);
+  socket.destroy();
+}
