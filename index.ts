@@ -1,6 +1,6 @@
 // What `import ... from 'lepton'` gives: models, data, callbacks and training on several processes.
 export { type Dataset, fromArrays, openDataset, splitDataset, subset } from './worker/data/dataset.ts';
-export { distributedTrain } from './worker/launch/distributed-train.ts';
+export { type DistributedTrainOptions, distributedTrain } from './worker/launch/distributed-train.ts';
 export { type Callback, callbacks, type Logs, type Training } from './worker/model/callbacks.ts';
 export type { CompileOptions, LossOptions } from './worker/model/compile.ts';
 export type { FitOptions } from './worker/model/fit.ts';

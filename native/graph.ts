@@ -77,8 +77,6 @@ export type Operation =
   | { readonly op: 'tanh' }
   | { readonly op: 'softmax' }; // last dimension
 
-export type OperationKind = Operation['op'];
-
 /** One node; its name is the name of its only output. Inputs name graph inputs or earlier nodes. */
 export type NodeSpec = Operation & {
   readonly name: string;

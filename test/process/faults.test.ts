@@ -35,7 +35,7 @@ async function killAtRandom(job: WatchedJob, role: 'workers' | 'servers', times:
     await pause(random.uniform() * 20);
     step = job.progress.step;
     // Every server in turn, so that the coordinator's is among them.
-    const victims = job.progress[role];
+    const victims: readonly { pid?: number; restarts: number }[] = job.progress[role];
     const victim = victims[role === 'servers' ? killed % victims.length : random.integer(victims.length)]!;
     if (job.progress.phase !== 'Running' && job.progress.phase !== 'Starting') break;
     process.kill(victim.pid!, 'SIGKILL');

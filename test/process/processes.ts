@@ -116,8 +116,8 @@ export class WatchedJob implements AsyncDisposable {
     return this.lines.filter((line) => line.message === message);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#job[Symbol.asyncDispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#job[Symbol.asyncDispose]();
   }
 }
 

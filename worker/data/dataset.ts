@@ -31,5 +31,5 @@ export interface Dataset extends AsyncDisposable {
 }
 
 export { fromArrays } from './arrays.ts';
-export { type OpenOptions, openDataset } from './open.ts';
+export { openDataset } from './open.ts';
 export { splitDataset, subset } from './views.ts';

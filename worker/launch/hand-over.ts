@@ -48,7 +48,10 @@ function named(kind: string, tensors: readonly Tensor[]): NamedTensor[] {
   }));
 }
 
-/** The program of a folder that `handOver` wrote. */
+/**
+ * The program of a folder that `handOver` wrote, called by the module in it.
+ * @public
+ */
 export function takeOver(folder: string): Program {
   return async ({ seed }) => {
     const [model, { tensors, metadata }] = await Promise.all([

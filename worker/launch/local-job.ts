@@ -14,8 +14,6 @@ import { Child, type ChildEnd } from './child.ts';
 import { freePorts } from './ports.ts';
 import { Restarts } from './restarts.ts';
 
-export type { EpochRecord, JobPhase, JobProgress, JobResult, LogLine } from '../protocol/progress.ts';
-
 export interface LocalJobOptions {
   readonly name: string;
   /** With defaults applied. */

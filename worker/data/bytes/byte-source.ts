@@ -57,17 +57,3 @@ export function memorySource(name: string, bytes: Uint8Array): ByteSource {
     async [Symbol.asyncDispose]() {},
   };
 }
-
-/** The range [start, start + size) of another source, which it owns from now on. */
-export function sliceSource(source: ByteSource, name: string, start: number, size: number): ByteSource {
-  requireRange(source, start, size);
-  return {
-    name,
-    size,
-    async read(position, into) {
-      requireRange(this, position, into.length);
-      await source.read(start + position, into);
-    },
-    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
-  };
-}

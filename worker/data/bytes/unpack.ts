@@ -3,12 +3,10 @@ import type { Transform } from 'node:stream';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { DataError } from '../errors.ts';
-import { type ByteSource, memorySource, readBytes } from './byte-source.ts';
-import { createTemporaryFile, type TemporaryFile } from './file.ts';
+import { type ByteSource, readBytes } from './byte-source.ts';
+import { MEMORY_BYTES, Sink } from './sink.ts';
 
-/** Results up to this size stay in memory. */
-const MEMORY_BYTES = 64 * 2 ** 20;
-/** Past MEMORY_BYTES, a result more than this many times its packed size is taken for a bomb. Images pack 1.5 to 20 times. */
+/** Past the sink's memory, a result more than this many times its packed size is taken for a bomb. Images pack 1.5 to 20 times. */
 const RATIO = 250;
 const CHUNK_BYTES = 2 ** 20;
 
@@ -55,49 +53,6 @@ export async function unpack(
 async function* chunks(source: ByteSource): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < source.size; at += CHUNK_BYTES) {
     yield await readBytes(source, at, Math.min(CHUNK_BYTES, source.size - at));
-  }
-}
-
-/** Collects chunks in memory and moves to a temporary file once they are many. */
-class Sink {
-  #name: string;
-  #limit: number;
-  #size = 0;
-  #held: Uint8Array[] = [];
-  #file: TemporaryFile | undefined;
-
-  constructor(name: string, limit: number) {
-    this.#name = name;
-    this.#limit = limit;
-  }
-
-  async add(chunk: Uint8Array): Promise<void> {
-    const at = this.#size;
-    this.#size += chunk.length;
-    if (this.#size > this.#limit) {
-      throw new DataError(
-        'TOO_LARGE',
-        `${this.#name}: expected at most ${this.#limit} unpacked bytes, got more (a damaged file or a zip bomb)`,
-      );
-    }
-    if (this.#file) return this.#file.write(at, chunk);
-    this.#held.push(chunk);
-    if (this.#size > MEMORY_BYTES) await this.#spill();
-  }
-
-  async #spill(): Promise<void> {
-    this.#file = await createTemporaryFile();
-    await this.#file.write(0, Buffer.concat(this.#held));
-    this.#held = [];
-  }
-
-  finish(): ByteSource {
-    if (this.#file) return this.#file.source(this.#name, this.#size);
-    return memorySource(this.#name, Buffer.concat(this.#held));
-  }
-
-  async discard(): Promise<void> {
-    await this.#file?.[Symbol.asyncDispose]();
   }
 }
 

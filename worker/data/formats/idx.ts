@@ -1,11 +1,11 @@
 // IDX, the format of MNIST (http://yann.lecun.com/exdb/mnist): magic, sizes, big-endian numbers. No pixels' meaning.
 import type { DataSource } from '../../../crds/leptonjob.ts';
-import { type ByteSource, type Location, readBytes, requireRange } from '../bytes/byte-source.ts';
+import { type ArrayFile, labelsOf, readerOf } from '../array-file.ts';
+import { type Location, readBytes, requireRange } from '../bytes/byte-source.ts';
 import { openFirst } from '../bytes/location.ts';
 import { DataError } from '../errors.ts';
-import { decodeNumbers, elementOf, isRaw, type NumberType } from '../numbers.ts';
-import { readRecords } from '../records.ts';
-import { allocate, type Labels, type SampleArray, type SampleSource, sizeOf } from '../samples.ts';
+import { elementOf, type NumberType } from '../numbers.ts';
+import { type Labels, type SampleSource, sizeOf } from '../samples.ts';
 
 const TYPES: Readonly<Record<number, NumberType>> = {
   8: { kind: 'unsigned', bytes: 1, littleEndian: false },
@@ -18,14 +18,6 @@ const TYPES: Readonly<Record<number, NumberType>> = {
 
 /** Dimensions past this are refused; MNIST has 3. */
 const MAX_DIMENSIONS = 8;
-
-interface IdxFile {
-  readonly bytes: ByteSource;
-  readonly type: NumberType;
-  readonly dimensions: readonly number[];
-  /** First byte of the numbers. */
-  readonly start: number;
-}
 
 /**
  * Images (count, height, width) become samples (height, width, 1). The URI names a folder with MNIST's file names, or
@@ -40,7 +32,6 @@ export async function openIdx(location: Location, source: DataSource): Promise<S
   const [length = 0, ...sides] = images.dimensions;
   const shape = sides.length === 2 ? [...sides, 1] : sides;
   const element = elementOf(images.type);
-  const layout = { start: images.start, size: sizeOf(sides) * images.type.bytes };
   const owned = opened.move();
   return {
     name: images.bytes.name,
@@ -48,17 +39,9 @@ export async function openIdx(location: Location, source: DataSource): Promise<S
     shape,
     element,
     ...(labels ? { labels } : {}),
-    async read(indices, into) {
-      const raw = isRaw(images.type, into) ? asBytes(into) : new Uint8Array(indices.length * layout.size);
-      await readRecords(images.bytes, layout, indices, raw);
-      decodeNumbers(raw, images.type, into, images.bytes.name);
-    },
+    read: readerOf(images),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-function asBytes(array: SampleArray): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
 function fileNames(location: Location, source: DataSource): { images: string[]; labels?: string[] } {
@@ -77,7 +60,7 @@ function fileNames(location: Location, source: DataSource): { images: string[]; 
   };
 }
 
-async function openIdxFile(location: Location, names: readonly string[]): Promise<IdxFile> {
+async function openIdxFile(location: Location, names: readonly string[]): Promise<ArrayFile> {
   const bytes = await openFirst(location, names);
   const head = await readBytes(bytes, 0, 4);
   const type = TYPES[head[2]!];
@@ -95,27 +78,13 @@ async function openIdxFile(location: Location, names: readonly string[]): Promis
   return { bytes, type, dimensions, start };
 }
 
-async function readLabels(location: Location, names: readonly string[], images: IdxFile): Promise<Labels> {
+/** MNIST's labels are classes; anything else in their file is a mistake. */
+async function readLabels(location: Location, names: readonly string[], images: ArrayFile): Promise<Labels> {
   const file = await openIdxFile(location, names);
   await using bytes = file.bytes;
-  const [count = 0, ...rest] = file.dimensions;
-  if (count !== images.dimensions[0]) {
-    const what = `${bytes.name}: expected ${images.dimensions[0]} labels, one for each image of ${images.bytes.name}`;
-    throw new DataError('COUNT_MISMATCH', `${what}, got ${count}`);
-  }
-  if (rest.length > 0 || elementOf(file.type) === 'float32') {
-    const what = `${bytes.name}: expected one whole number for each image`;
-    throw new DataError(
-      'SHAPE_MISMATCH',
-      `${what}, got sizes (${file.dimensions.join(', ')}) of ${file.type.kind} numbers`,
-    );
-  }
-  const raw = await readBytes(bytes, file.start, count * file.type.bytes);
-  const decoded = allocate(elementOf(file.type), count);
-  decodeNumbers(raw, file.type, decoded, bytes.name);
-  return {
-    kind: 'class',
-    values: Int32Array.from(decoded),
-    where: (index) => `${bytes.name}: byte ${file.start + index * file.type.bytes}`,
-  };
+  const labels = await labelsOf(file, images.dimensions[0] ?? 0, images.bytes.name);
+  if (labels.kind === 'class') return labels;
+  const what = `${bytes.name}: expected one whole number from 0 on for each image`;
+  const got = `sizes (${file.dimensions.join(', ')}) of ${file.type.kind} numbers`;
+  throw new DataError('SHAPE_MISMATCH', `${what}, got ${got}`);
 }
