@@ -26,7 +26,7 @@ ctest_in() {
       -DLEPTON_TESTS=ON -DLEPTON_GTEST_DIR="$(googletest)" "$@" >"$folder.log" 2>&1 || { cat "$folder.log" >&2; exit 1; }
   fi
   "$LEPTON_NINJA" -C "$folder" >"$folder.log" 2>&1 || { tail -n 80 "$folder.log" >&2; exit 1; }
-  (cd "$folder" && OMP_NUM_THREADS=1 ctest --output-on-failure --timeout 600 -j 2)
+  (cd "$folder" && OMP_NUM_THREADS=1 ctest --verbose --timeout 600 -j 2)
 }
 
 # Node's own runner over every test file of a folder; two files at a time, whole files may take minutes.

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "run_case.h"
+#include "worst.h"
 
 namespace lepton::test {
 namespace {
@@ -25,6 +26,8 @@ double error_of(const std::vector<double>& got, const std::vector<double>& expec
   return error / std::max(size, kFloor * static_cast<double>(expected.size()));
 }
 
+Worst* const kWorst = report_worst("worst normalised mean squared error of cpu against reference");
+
 class Cpu : public testing::TestWithParam<OpCase> {
  protected:
   void compare(Mode mode) {
@@ -34,14 +37,21 @@ class Cpu : public testing::TestWithParam<OpCase> {
     got.run(1);  // a second run must not see the first one's leftovers
     const double loss = got.run();
     if (mode != Mode::kPredict) {
-      EXPECT_LE(error_of({loss}, {expected.run()}), kBound) << "loss";
+      expect_close({loss}, {expected.run()}, "loss");
     } else {
       expected.run();
     }
     for (std::size_t i = 0; i < net.graph.outputs.size(); ++i) {
-      EXPECT_LE(error_of(got.output(i), expected.output(i)), kBound) << "output " << net.graph.outputs[i];
+      expect_close(got.output(i), expected.output(i), "output " + net.graph.outputs[i]);
     }
     if (mode == Mode::kTrain) compare_gradients(expected, got);
+  }
+
+  void expect_close(const std::vector<double>& got, const std::vector<double>& expected,
+                    const std::string& what) {
+    const double error = error_of(got, expected);
+    kWorst->note(error, GetParam().name + ", " + what);
+    EXPECT_LE(error, kBound) << what;
   }
 
   void compare_gradients(const CaseRunner& expected, const CaseRunner& got) {
@@ -51,8 +61,7 @@ class Cpu : public testing::TestWithParam<OpCase> {
         EXPECT_TRUE(std::isnan(got.gradient(entry).front())) << entry.name << " is written by cpu alone";
         continue;
       }
-      EXPECT_LE(error_of(got.gradient(entry), oracle), kBound)
-          << (entry.trainable ? "d " : "new ") << entry.name;
+      expect_close(got.gradient(entry), oracle, (entry.trainable ? "d " : "new ") + entry.name);
     }
     EXPECT_TRUE(std::is_sorted(got.announced().rbegin(), got.announced().rend()));
     EXPECT_EQ(got.announced().empty() ? -1 : got.announced().back(), 0);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "run_case.h"
+#include "worst.h"
 
 namespace lepton::test {
 namespace {
@@ -14,6 +15,8 @@ constexpr double kAbsolute = 1e-5;
 
 // Entries that some live node uses: the dead end of a graph has no gradient to compare.
 bool written(const std::vector<double>& gradient) { return !std::isnan(gradient.front()); }
+
+Worst* const kWorst = report_worst("worst distance from a finite difference, as a share of what is allowed");
 
 class FiniteDifferences : public testing::TestWithParam<OpCase> {};
 
@@ -34,9 +37,10 @@ TEST_P(FiniteDifferences, Agree) {
       const double below = runner.run();
       runner.set_parameter(entry, i, value);
       const double expected = (above - below) / (2 * kStep);
-      ASSERT_NEAR(gradients[e][static_cast<std::size_t>(i)], expected,
-                  kAbsolute + kRelative * std::abs(expected))
-          << entry.name << "[" << i << "] of " << to_string(entry.shape);
+      const double got = gradients[e][static_cast<std::size_t>(i)];
+      const double allowed = kAbsolute + kRelative * std::abs(expected);
+      kWorst->note(std::abs(got - expected) / allowed, GetParam().name + ", " + entry.name);
+      ASSERT_NEAR(got, expected, allowed) << entry.name << "[" << i << "] of " << to_string(entry.shape);
       ++compared;
     }
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct OpCase {
   std::vector<std::vector<double>> parameters;  // one per GraphSpec::parameters
   std::vector<std::vector<double>> targets;     // one per loss
 };
+
+/// GoogleTest's name for it.
+inline void PrintTo(const OpCase& net, std::ostream* out) { *out << net.name; }
 
 /// How the inputs of the operation enter. kLearned: as rows of embedding tables, so that their gradient is a
 /// parameter's and is compared too. kFed: as graph inputs, so that no gradient of theirs is computed at all.
