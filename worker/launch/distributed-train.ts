@@ -9,7 +9,6 @@ import type { Model } from '../model/model.ts';
 import { loadModelFiles } from '../model/persist.ts';
 import { ProgressPrinter, type Verbosity } from '../model/progress.ts';
 import type { Tensor } from '../model/tensor.ts';
-import { isRuntimeErrorCode, RuntimeError } from '../protocol/errors.ts';
 import type { EpochRecord, JobProgress } from '../protocol/progress.ts';
 import { type HandedOver, handOver, PROGRAM_FILE } from './hand-over.ts';
 import { startLocalJob } from './local-job.ts';
@@ -33,6 +32,17 @@ export interface DistributedTrainOptions {
   readonly onProgress?: (progress: JobProgress) => void;
 }
 
+/** Of whatever part of the job failed: data, model, engine or runtime. */
+class JobError extends Error {
+  override readonly name = 'JobError';
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(`distributedTrain: ${message}`);
+    this.code = code;
+  }
+}
+
 type Tensors = Tensor | readonly Tensor[];
 
 const listOf = (value: Tensors): readonly Tensor[] => ('data' in value ? [value] : value);
@@ -41,7 +51,7 @@ const listOf = (value: Tensors): readonly Tensor[] => ('data' in value ? [value]
  * Starts parameter servers and workers as processes, trains, and leaves the trained weights in `model`, which must be
  * compiled. The result is that of one process with a `numWorkers` times larger batch. All processes have ended when
  * it returns or throws; where it throws, the model's weights are untouched.
- * @throws ModelError for a model or arrays that do not fit, RuntimeError with the job's own code where the job fails.
+ * @throws ModelError for a model or arrays that do not fit; JobError with the job's own code where the job fails.
  */
 export async function distributedTrain(
   model: Model,
@@ -90,14 +100,9 @@ async function train(
     options.onProgress?.(progress);
   });
   const { error, phase } = await job.finished;
-  if (error) throw new RuntimeError(codeOf(error.code), `distributedTrain: ${error.message}`);
   if (phase !== 'Succeeded')
-    throw new RuntimeError('INTERNAL', `distributedTrain: the job ended as ${phase}`);
+    throw new JobError(error?.code ?? 'INTERNAL', error?.message ?? `the job ended as ${phase}`);
   return historyOf(job.progress.history);
-}
-
-function codeOf(code: string): RuntimeError['code'] {
-  return isRuntimeErrorCode(code) ? code : 'INTERNAL';
 }
 
 function specOf(folder: string, model: Model, options: DistributedTrainOptions): LeptonJobInput['spec'] {
