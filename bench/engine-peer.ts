@@ -1,0 +1,135 @@
+// Our side of the engine's benchmark: the same nets as torch_peer.py, the same commands on standard input and output.
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import resnet20 from '../examples/residual/resnet20.ts';
+import { layers, type Model, Sequential } from '../index.ts';
+import { type EngineModel, engine, type Profile } from '../native/engine.ts';
+import { lossesOf } from '../worker/model/compile.ts';
+import { Random } from '../worker/random/philox.ts';
+
+const NETS: Readonly<Record<string, { batch: number; shape: readonly number[]; make: () => Model }>> = {
+  mlp: {
+    batch: 128,
+    shape: [784],
+    make: () =>
+      new Sequential([
+        layers.dense({ units: 1024, activation: 'relu' }),
+        layers.dense({ units: 1024, activation: 'relu' }),
+        layers.dense({ units: 10, activation: 'softmax' }),
+      ]),
+  },
+  lenet: {
+    batch: 64,
+    shape: [28, 28, 1],
+    make: () =>
+      new Sequential([
+        layers.conv2d({ filters: 32, kernelSize: 5, padding: 'same', activation: 'relu' }),
+        layers.maxPooling2d({ poolSize: 2 }),
+        layers.conv2d({ filters: 64, kernelSize: 5, padding: 'same', activation: 'relu' }),
+        layers.maxPooling2d({ poolSize: 2 }),
+        layers.flatten(),
+        layers.dense({ units: 512, activation: 'relu' }),
+        layers.dense({ units: 10, activation: 'softmax' }),
+      ]),
+  },
+  resnet20: {
+    batch: 64,
+    shape: [32, 32, 3],
+    make: () => resnet20({ seed: 0, rank: 0, workers: 1 }) as Model,
+  },
+  /** So little to compute that nearly all of a step is the way through JavaScript and back. */
+  tiny: {
+    batch: 1,
+    shape: [2],
+    make: () => new Sequential([layers.dense({ units: 2, activation: 'softmax' })]),
+  },
+};
+
+class Training {
+  readonly #model: EngineModel;
+  readonly #optimizer: ReturnType<typeof engine.createOptimizer>;
+  readonly #batch: number;
+  readonly #x: Float32Array;
+  readonly #y: Int32Array;
+  #step = 0;
+
+  constructor(name: string, profile: boolean) {
+    const { batch, shape, make } = NETS[name]!;
+    const model = make();
+    model.compile({
+      optimizer: { sgd: { learningRate: 0.001, momentum: 0.9 } },
+      loss: 'sparseCategoricalCrossentropy',
+    });
+    model.build([{ name: 'x', shape, type: 'float32' }]);
+    this.#model = engine.createModel(model.graph, {
+      losses: lossesOf(model.compiled.config, model.network),
+      profile,
+    });
+    this.#model.parameters.set(model.initialParameters(this.#model.layout, 0));
+    this.#optimizer = engine.createOptimizer(
+      { optimizer: 'sgd', momentum: 0.9, nesterov: false },
+      this.#model.layout.trainableLength,
+    );
+    const random = new Random(0, 'bench');
+    this.#batch = batch;
+    this.#x = Float32Array.from({ length: batch * shape.reduce((a, b) => a * b, 1) }, () => random.normal());
+    this.#y = Int32Array.from({ length: batch }, () => random.integer(shape[0] === 2 ? 2 : 10));
+  }
+
+  async step(): Promise<void> {
+    await this.compute();
+    this.#optimizer.update(
+      this.#model.parameters as Float32Array,
+      this.#model.gradients as Float32Array,
+      0,
+      this.#model.layout.trainableLength,
+      { learningRate: 0.001, iteration: ++this.#step },
+    );
+  }
+
+  async compute(): Promise<void> {
+    await this.#model.trainStep([this.#x], [this.#y], { batchSize: this.#batch, step: this.#step });
+  }
+
+  profile(): Profile {
+    return this.#model.profile();
+  }
+}
+
+function peakBytes(): number {
+  const [, kibibytes] = /VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))!;
+  return Number(kibibytes) * 1024;
+}
+
+interface Command {
+  readonly make?: string;
+  readonly profile?: boolean;
+  readonly steps?: number;
+}
+
+const say = (answer: object): void => void process.stdout.write(`${JSON.stringify(answer)}\n`);
+
+let training: Training | undefined;
+
+async function carryOut({ make, profile, steps }: Command): Promise<object> {
+  if (make !== undefined) {
+    training = new Training(make, profile ?? false);
+    return { ready: true };
+  }
+  if (steps === undefined) return { peakBytes: peakBytes() };
+  const sums = { library: 0, own: 0, reorder: 0 };
+  const start = performance.now();
+  for (let i = 0; i < steps; i++) {
+    await training!.step();
+    const { library, own, reorder } = training!.profile();
+    sums.library += library;
+    sums.own += own;
+    sums.reorder += reorder;
+  }
+  return { seconds: (performance.now() - start) / 1000, ...sums };
+}
+
+const { engine: version, library, isa } = engine.versions;
+say({ version: `${version} (${library}, ${isa})` });
+for await (const line of createInterface({ input: process.stdin }))
+  say(await carryOut(JSON.parse(line) as Command));
