@@ -1,8 +1,9 @@
 // Where a run puts its results: chosen, checked and made before anything starts. Writes no result itself.
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { reasonOf } from '../worker/formats/atomic-file.ts';
+import { makeFolder } from '../worker/formats/make-folder.ts';
 import { CommandError } from './errors.ts';
 
 export interface FolderRequest {
@@ -62,7 +63,7 @@ async function entriesOf(folder: string): Promise<string[] | undefined> {
 async function makeWritable(folder: string): Promise<void> {
   const probe = join(folder, `.lepton-${process.pid}`);
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await writeFile(probe, 'x');
     await rm(probe);
   } catch (error) {

@@ -28,8 +28,7 @@ export async function runJob(job: LeptonJob, options: RunOptions): Promise<numbe
     ...(output === undefined ? {} : { output }),
   });
   const start: RunStart = { job, directory: folder.directory, arguments: process.argv.slice(2), startTime };
-  await writeResolvedManifest(start);
-  await writeRunRecord(start);
+  await describeRun(start, folder);
 
   const stream = options.outputFormat === 'json' ? process.stderr : process.stdout;
   const course = new Course();
@@ -40,6 +39,17 @@ export async function runJob(job: LeptonJob, options: RunOptions): Promise<numbe
   if (result.error) process.stderr.write(`lepton: ${result.error.message}\n`);
   if (signal !== undefined) return signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated;
   return result.phase === 'Succeeded' ? EXIT.done : EXIT.failed;
+}
+
+/** Says what will run before it does; a disk that cannot take this cannot take results either. */
+async function describeRun(start: RunStart, folder: OutputFolder): Promise<void> {
+  try {
+    await writeResolvedManifest(start);
+    await writeRunRecord(start);
+  } catch (error) {
+    if (folder.isNew) await rm(folder.directory, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 async function runToEnd(start: RunStart, resume: boolean, course: Course, stream: NodeJS.WriteStream) {

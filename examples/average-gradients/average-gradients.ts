@@ -8,7 +8,7 @@ const NODES = 100;
 const SAMPLES = 1000;
 const FEATURES = 8;
 const LEARNING_RATE = 0.01;
-const STEPS = 2000;
+const STEPS = 600;
 
 const random = new Random(1, 'samples');
 const truth = Float64Array.from({ length: FEATURES }, (_, i) => i - 3.5);

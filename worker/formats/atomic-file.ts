@@ -1,7 +1,8 @@
 // Files that are there whole or not at all: written under a temporary name, fsynced, renamed, folder fsynced.
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { FormatError } from './errors.ts';
+import { makeFolder } from './make-folder.ts';
 
 /**
  * Replaces `path` by the bytes of `parts`. A reader sees the old file or the new one, also after a crash.
@@ -11,7 +12,7 @@ export async function writeAtomically(path: string, parts: readonly (Uint8Array 
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${process.pid}.tmp`);
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await writeSynced(temporary, parts);
     await rename(temporary, path);
     await syncFolder(folder);

@@ -1,9 +1,10 @@
 // A job as processes of this host: starts roles, watches them, restarts the dead, ends them all. No training here.
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
+import { makeFolder } from '../formats/make-folder.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { JobPhase, JobProgress, JobResult, LogLine } from '../protocol/progress.ts';
 import type { ReportedProgress } from '../roles/progress-board.ts';
@@ -47,7 +48,7 @@ const WATCH_RETRY_MS = 100;
 
 /** Starts all processes. Problems of the job itself show in `finished`; throws where the host refuses (folders, ports). */
 export async function startLocalJob(options: LocalJobOptions): Promise<LocalJob> {
-  await mkdir(options.directory, { recursive: true }).catch((cause: Error) => {
+  await makeFolder(options.directory).catch((cause: Error) => {
     throw new RuntimeError('OUTPUT_WRITE_FAILED', `${options.directory}: cannot be made: ${cause.message}`, {
       cause,
     });

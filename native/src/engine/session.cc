@@ -32,9 +32,9 @@ void check_range(const FeedArray& array, std::int64_t limit, const std::string& 
   const auto* values = static_cast<const std::int32_t*>(array.data);
   for (std::size_t i = 0; i < array.length; ++i) {
     if (values[i] >= 0 && values[i] < limit) continue;
-    throw EngineError("ENGINE_ARGUMENT", name + ": value " + std::to_string(i) + ": expected 0 to " +
-                                             std::to_string(limit - 1) + ", got " +
-                                             std::to_string(values[i]));
+    throw EngineError("ENGINE_ARGUMENT",
+                      name + ": value " + std::to_string(i) + ": expected a class label from 0 to " +
+                          std::to_string(limit - 1) + ", got " + std::to_string(values[i]));
   }
 }
 
