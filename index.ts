@@ -1,5 +1,8 @@
 // What `import ... from 'lepton'` gives: models, data, callbacks and training on several processes.
-export { type Dataset, fromArrays, openDataset, splitDataset, subset } from './worker/data/dataset.ts';
+export { fromArrays } from './worker/data/arrays.ts';
+export type { Dataset } from './worker/data/dataset.ts';
+export { openDataset } from './worker/data/open.ts';
+export { splitDataset, subset } from './worker/data/views.ts';
 export { type DistributedTrainOptions, distributedTrain } from './worker/launch/distributed-train.ts';
 export { type Callback, callbacks, type Logs, type Training } from './worker/model/callbacks.ts';
 export type { CompileOptions, LossOptions } from './worker/model/compile.ts';

@@ -1,9 +1,12 @@
 // What `lepton inspect` prints of a saved model: layers, arrays, training settings. Computes nothing with it.
 import { join } from 'node:path';
 import { readSafetensors } from '../worker/formats/safetensors.ts';
-import type { InspectOptions } from './commands/inspect.ts';
 import { renderTable } from './render/table.ts';
 import { loadModel } from './saved-model.ts';
+
+export interface InspectOptions {
+  readonly outputFormat: 'text' | 'json';
+}
 
 export async function inspectModel(folder: string, { outputFormat }: InspectOptions): Promise<string> {
   const model = await loadModel(folder);

@@ -7,12 +7,8 @@ import { inspectCommand } from './commands/inspect.ts';
 import { predictCommand } from './commands/predict.ts';
 import { runCommand } from './commands/run.ts';
 import { validateCommand } from './commands/validate.ts';
+import type { Outcome } from './outcome.ts';
 import { leptonVersion } from './version.ts';
-
-/** Where an action leaves the exit code of a command that did not throw. */
-export interface Outcome {
-  exitCode: number;
-}
 
 export const COMMANDS = {
   run: runCommand,

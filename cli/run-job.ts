@@ -5,7 +5,6 @@ import type { LeptonJob } from '../crds/leptonjob.ts';
 import { writeAtomically } from '../worker/formats/atomic-file.ts';
 import { type LocalJob, startLocalJob } from '../worker/launch/local-job.ts';
 import type { JobResult } from '../worker/protocol/progress.ts';
-import type { RunOptions } from './commands/run.ts';
 import { EXIT } from './errors.ts';
 import { watchInterrupts } from './interrupt.ts';
 import { type OutputFolder, prepareFolder } from './output-folder.ts';
@@ -15,8 +14,14 @@ import { type RunStart, writeResolvedManifest, writeRunRecord } from './run-reco
 import { renderCharts, renderSummary, summaryJson } from './run-summary.ts';
 import { openRunView, type RunView } from './run-view.ts';
 
+export interface RunSettings {
+  readonly output?: string;
+  readonly resume?: boolean;
+  readonly outputFormat: 'text' | 'json';
+}
+
 /** Returns the exit code; throws what was wrong before anything was started. */
-export async function runJob(job: LeptonJob, options: RunOptions): Promise<number> {
+export async function runJob(job: LeptonJob, options: RunSettings): Promise<number> {
   const resume = options.resume ?? false;
   const name = job.metadata.name;
   const output = options.output ?? job.spec.output.uri;

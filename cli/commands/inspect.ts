@@ -1,15 +1,12 @@
 // `lepton inspect`: what a saved model consists of. Computes nothing.
 import { Command } from 'commander';
+import type { InspectOptions } from '../inspect-model.ts';
 import { formatOption } from './options.ts';
 
 const EXAMPLES = `
 Examples:
   lepton inspect runs/fashion/2026-11-24T10-15-00
   lepton inspect runs/fashion/2026-11-24T10-15-00 -o json`;
-
-export interface InspectOptions {
-  readonly outputFormat: 'text' | 'json';
-}
 
 export function inspectCommand(): Command {
   return new Command('inspect')

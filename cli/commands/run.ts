@@ -2,7 +2,8 @@
 import { Command } from 'commander';
 import { type Override, parseOverride } from '../../crds/overrides.ts';
 import { readManifest } from '../manifest-file.ts';
-import type { Outcome } from '../program.ts';
+import type { Outcome } from '../outcome.ts';
+import type { RunSettings } from '../run-job.ts';
 import { addSetOption, formatOption } from './options.ts';
 
 const EXAMPLES = `
@@ -19,15 +20,12 @@ runs/<name>/<time>/ or to the folder of --output. Ctrl-C writes a checkpoint and
 Exit codes: 0 the job succeeded; 1 it failed; 2 the manifest or the command line is wrong, nothing was started;
 130 stopped by Ctrl-C.`;
 
-export interface RunOptions {
+interface RunOptions extends RunSettings {
   readonly workers?: string;
   readonly servers?: string;
   readonly epochs?: string;
   readonly seed?: string;
-  readonly output?: string;
-  readonly resume?: boolean;
   readonly set: readonly string[];
-  readonly outputFormat: 'text' | 'json';
 }
 
 /** Flags that stand for one field each. */

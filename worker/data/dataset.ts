@@ -29,7 +29,3 @@ export interface Dataset extends AsyncDisposable {
    */
   read(indices: Uint32Array, epoch: number, reuse?: Batch): Promise<Batch>;
 }
-
-export { fromArrays } from './arrays.ts';
-export { openDataset } from './open.ts';
-export { splitDataset, subset } from './views.ts';

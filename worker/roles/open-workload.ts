@@ -1,8 +1,10 @@
 // Opens what a worker computes with: the job's model, its data and the engine, as the spec says. No training.
 import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
 import type { Engine } from '../../native/engine.ts';
-import { type Dataset, openDataset, splitDataset } from '../data/dataset.ts';
+import type { Dataset } from '../data/dataset.ts';
+import { openDataset } from '../data/open.ts';
 import { checkBatchSize, stepsPerEpoch } from '../data/order.ts';
+import { splitDataset } from '../data/views.ts';
 import { lossesOf } from '../model/compile.ts';
 import { modelFromSpec, type ProgramData } from '../model/from-spec.ts';
 import { resolveOptimizer, scheduleFactor } from '../model/training.ts';

@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import { crc32, deflateRawSync } from 'node:zlib';
 import type { z } from 'zod';
 import { dataSourceSchema } from '../../../crds/data-source.ts';
-import { type Dataset, openDataset } from '../../../worker/data/dataset.ts';
+import type { Dataset } from '../../../worker/data/dataset.ts';
+import { openDataset } from '../../../worker/data/open.ts';
 
 export interface Folder extends AsyncDisposable {
   readonly path: string;

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Dataset, fromArrays, splitDataset, subset } from '../../../worker/data/dataset.ts';
+import { fromArrays } from '../../../worker/data/arrays.ts';
+import type { Dataset } from '../../../worker/data/dataset.ts';
 import { prefetch } from '../../../worker/data/prefetch.ts';
+import { splitDataset, subset } from '../../../worker/data/views.ts';
 import { bytesOf, npy, open, readAll, temporaryFolder } from './files.ts';
 
 const numbers = (length: number): Dataset =>
