@@ -1,11 +1,9 @@
 // The coordinator of a job: carries out what membership, ledger and cut decide. Lives in parameter server 0; no gradients here.
-import type { Checkpoints, Found } from '../checkpoint/checkpoints.ts';
-import { folderOf } from '../checkpoint/checkpoints.ts';
+import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { planChunks, planShards } from '../protocol/chunks.ts';
-import { Cut, type CutMessage, type ShardFile } from '../protocol/cut.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Directive } from '../protocol/gather.ts';
-import { Ledger, type LedgerMessage, type LedgerState } from '../protocol/ledger.ts';
+import { Ledger, type LedgerMessage } from '../protocol/ledger.ts';
 import { Membership, type MembershipEffect, type MembershipMessage } from '../protocol/membership.ts';
 import { NormSum } from '../protocol/norm.ts';
 import type { CoordinationHandlers, Outbox } from '../transport/listener.ts';
@@ -20,6 +18,7 @@ import type {
   ServerCommand,
   ShardReport,
 } from '../transport/messages.ts';
+import { Cuts } from './cuts.ts';
 import type { Log } from './log.ts';
 import { digestOf, type Plan, parsePlan } from './plan.ts';
 import { ProgressBoard, type ReportedProgress } from './progress-board.ts';
@@ -57,7 +56,7 @@ export class Coordinator implements CoordinationHandlers {
   readonly #options: CoordinatorOptions;
   readonly #membership: Membership;
   readonly #board: ProgressBoard;
-  readonly #cut: Cut;
+  readonly #cuts: Cuts;
   readonly #end = Promise.withResolvers<Outcome>();
   readonly #servers = new Map<number, Outbox<ServerCommand>>();
   readonly #joins = new Map<number, PendingJoin>();
@@ -67,10 +66,6 @@ export class Coordinator implements CoordinationHandlers {
   #plan: Plan | undefined;
   #ledger: Ledger | undefined;
   #norm: NormSum | undefined;
-  #restorePoint: Found | undefined;
-  /** Of the cut being written: the ledger as it was, and where it goes. */
-  #cutState: { readonly step: number; readonly folder: string; readonly ledger: LedgerState } | undefined;
-  #lastFolder = '';
   #watched = false;
   #stopAsked = false;
   #over = false;
@@ -86,7 +81,26 @@ export class Coordinator implements CoordinationHandlers {
       silentMs: config.deadlines.silentSeconds * 1000,
     });
     this.#board = new ProgressBoard(config.workers, config.servers.length);
-    this.#cut = new Cut(config.servers.length);
+    this.#cuts = new Cuts({
+      config,
+      checkpoints: options.checkpoints,
+      log: options.log,
+      now: () => ({
+        plan: this.#plan!,
+        epoch: this.#membership.baseEpoch,
+        ledger: this.#ledger!.state(options.nowMs()),
+      }),
+      command: (server, copy) => this.#command(server, { copy }),
+      found: (message) => this.#applyMembership(message),
+      taken: (step) => {
+        if (this.#membership.phase === 'ready') this.#applyLedger({ kind: 'cutTaken', step });
+      },
+      committed: (step, epoch) => {
+        if (this.#membership.phase === 'anchoring') this.#applyMembership({ kind: 'anchored', epoch });
+        else this.#applyLedger({ kind: 'committed', step });
+      },
+      failed: (error) => this.fail(asRuntimeError(error)),
+    });
     this.#timer = setInterval(() => this.#tick(), PROGRESS_INTERVAL_MS);
     this.#timer.unref();
   }
@@ -177,10 +191,10 @@ export class Coordinator implements CoordinationHandlers {
       this.#applyMembership({ kind: 'loaded', server, epoch });
     }
     if (initialized) this.#applyMembership({ kind: 'initialized', server, epoch });
-    if (copied) this.#applyCut({ kind: 'copied', server, step: copied.step });
+    if (copied) this.#cuts.apply({ kind: 'copied', server, step: copied.step });
     if (saved) {
       const { step, name, sizeBytes, sha256, from, to } = saved;
-      this.#applyCut({ kind: 'saved', server, step, file: { name, sizeBytes, sha256, from, to } });
+      this.#cuts.apply({ kind: 'saved', server, step, file: { name, sizeBytes, sha256, from, to } });
     }
     const factor = norm && this.#norm?.step({ server, step: norm.step, blocks: norm.blocks });
     if (factor)
@@ -257,26 +271,25 @@ export class Coordinator implements CoordinationHandlers {
     const join = 'rank' in effect ? this.#joins.get(effect.rank) : undefined;
     switch (effect.kind) {
       case 'findRestorePoint':
-        this.#findRestorePoint(effect.epoch).catch((error: unknown) => this.fail(asRuntimeError(error)));
+        this.#cuts.findRestorePoint(effect.epoch);
         break;
       case 'load': {
-        const checkpoint = this.#restorePoint?.folder ?? '';
+        const checkpoint = this.#cuts.restorePoint?.folder ?? '';
         this.#board.server(effect.server, { state: 'loading' });
         this.#command(effect.server, { load: { epoch: effect.epoch, plan: this.#planText, checkpoint } });
         break;
       }
       case 'restored': {
-        const state = this.#restorePoint?.manifest.ledger;
+        const state = this.#cuts.restorePoint?.manifest.ledger;
         this.#ledger!.step({ kind: 'restore', state, nowMs: this.#options.nowMs() });
-        this.#cut.step({ kind: 'reset' });
+        this.#cuts.reset();
         this.#norm?.reset();
-        this.#lastFolder = this.#restorePoint?.folder ?? '';
         if (effect.step > 0 || config.attempt > 0)
           log('info', 'job goes on from a checkpoint', { step: effect.step });
         break;
       }
       case 'anchor':
-        this.#applyCutBegin(effect.step);
+        this.#cuts.apply({ kind: 'begin', step: effect.step });
         break;
       case 'askInitial':
         this.#answer(effect.rank, { epoch: effect.epoch, initialize: true });
@@ -305,29 +318,6 @@ export class Coordinator implements CoordinationHandlers {
     this.#joins.delete(rank);
   }
 
-  async #findRestorePoint(epoch: number): Promise<void> {
-    const { checkpoints, config, log } = this.#options;
-    const complain = (folder: string, reason: string): void =>
-      log('warning', 'checkpoint passed over, trying the one before', { folder, reason });
-    const own = await checkpoints.newest(config.job.run, complain);
-    const foreign = !own && config.resume ? await checkpoints.newest(undefined, complain) : undefined;
-    const found = own ?? foreign;
-    if (found && found.manifest.layoutDigest !== this.#layoutDigest())
-      throw new RuntimeError(
-        'CHECKPOINT_MISMATCH',
-        `${found.folder}: expected a checkpoint of this model, got one of other parameters or optimizer`,
-      );
-    if (epoch !== this.#membership.baseEpoch) return; // the servers changed meanwhile
-    this.#restorePoint = found;
-    const step = found?.manifest.step;
-    this.#applyMembership({ kind: 'restorePoint', epoch, step, foreign: foreign !== undefined });
-  }
-
-  #layoutDigest(): string {
-    const { layout, optimizer } = this.#plan!;
-    return digestOf(JSON.stringify([layout, optimizer]));
-  }
-
   /** Parameters are in place and a checkpoint of them exists. */
   #begin(): void {
     const step = this.#ledger!.state(this.#options.nowMs()).step;
@@ -348,7 +338,7 @@ export class Coordinator implements CoordinationHandlers {
         case 'refuse':
           throw new RuntimeError(effect.code, effect.message);
         case 'cut':
-          this.#applyCutBegin(effect.step);
+          this.#cuts.apply({ kind: 'begin', step: effect.step });
           break;
         case 'begin':
           if (effect.directive === 'finish') this.#board.enter('Evaluating');
@@ -368,66 +358,10 @@ export class Coordinator implements CoordinationHandlers {
     }
   }
 
-  #applyCutBegin(step: number): void {
-    this.#applyCut({ kind: 'begin', step });
-  }
-
-  #applyCut(message: CutMessage): void {
-    if (this.#over) return;
-    for (const effect of this.#cut.step(message)) {
-      switch (effect.kind) {
-        case 'copy':
-          this.#copy(effect.server, effect.step);
-          break;
-        case 'taken':
-          if (this.#membership.phase === 'ready') this.#applyLedger({ kind: 'cutTaken', step: effect.step });
-          break;
-        case 'commit':
-          this.#commit(effect.step, effect.files).catch((error: unknown) => this.fail(asRuntimeError(error)));
-          break;
-      }
-    }
-  }
-
-  #copy(server: number, step: number): void {
-    const epoch = this.#membership.baseEpoch;
-    const folder = folderOf(this.#options.config.job.run, step, epoch);
-    // The ledger stands at this step until the cut is taken.
-    if (this.#cutState?.folder !== folder)
-      this.#cutState = { step, folder, ledger: this.#ledger!.state(this.#options.nowMs()) };
-    this.#command(server, { copy: { epoch, step, folder } });
-  }
-
-  async #commit(step: number, files: ShardFile[]): Promise<void> {
-    const { config, checkpoints, log } = this.#options;
-    const epoch = this.#membership.baseEpoch;
-    const { folder, ledger } = this.#cutState!;
-    const manifest = {
-      format: 'lepton/checkpoint' as const,
-      version: 1 as const,
-      run: config.job.run,
-      job: config.job.name,
-      step,
-      createdAt: new Date().toISOString(),
-      seed: config.seed,
-      layoutDigest: this.#layoutDigest(),
-      arenaLength: this.#plan!.layout.length,
-      ledger,
-      files,
-    };
-    await checkpoints.commit(folder, manifest, config.spec.checkpoint.keep);
-    if (epoch !== this.#membership.baseEpoch || this.#over) return; // gone back meanwhile; the checkpoint stays valid
-    log('info', 'checkpoint committed', { step, folder });
-    this.#lastFolder = folder;
-    this.#applyCut({ kind: 'committed', step });
-    if (this.#membership.phase === 'anchoring') this.#applyMembership({ kind: 'anchored', epoch });
-    else this.#applyLedger({ kind: 'committed', step });
-  }
-
   async #finish(directive: Exclude<Directive, 'train'>): Promise<void> {
     if (directive === 'finish') {
       this.#board.ledger(this.#ledger!.state(this.#options.nowMs()), this.#options.nowMs());
-      await this.#options.finish(this.#plan!, this.#lastFolder, this.#board.progress());
+      await this.#options.finish(this.#plan!, this.#cuts.lastFolder, this.#board.progress());
     }
     this.#close({ phase: directive === 'finish' ? 'Succeeded' : 'Stopped' });
   }
@@ -456,6 +390,7 @@ export class Coordinator implements CoordinationHandlers {
     this.#tick();
     this.#over = true;
     clearInterval(this.#timer);
+    this.#cuts.close();
     this.#board.enter(outcome.phase, outcome.error?.message, code);
     this.#publish();
     for (const watcher of [...this.#watchers]) watcher.end();

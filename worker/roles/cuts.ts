@@ -1,0 +1,135 @@
+// The coordinator's checkpoints: finds the one to start from, has the servers write their shards, commits. Decides nothing
+// about membership or steps: it is told, and tells.
+import { type Checkpoints, type Found, folderOf } from '../checkpoint/checkpoints.ts';
+import { Cut, type CutMessage, type ShardFile } from '../protocol/cut.ts';
+import { RuntimeError } from '../protocol/errors.ts';
+import type { LedgerState } from '../protocol/ledger.ts';
+import type { MembershipMessage } from '../protocol/membership.ts';
+import type { CopyCommand } from '../transport/messages.ts';
+import type { Log } from './log.ts';
+import { digestOf, type Plan } from './plan.ts';
+import type { RoleConfig } from './role-config.ts';
+
+export interface CutsOptions {
+  readonly config: RoleConfig;
+  readonly checkpoints: Checkpoints;
+  readonly log: Log;
+  readonly now: () => { readonly plan: Plan; readonly epoch: number; readonly ledger: LedgerState };
+  readonly command: (server: number, copy: CopyCommand) => void;
+  readonly found: (message: Extract<MembershipMessage, { kind: 'restorePoint' }>) => void;
+  readonly taken: (step: number) => void;
+  readonly committed: (step: number, epoch: number) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+export class Cuts {
+  readonly #options: CutsOptions;
+  readonly #cut: Cut;
+  #restorePoint: Found | undefined;
+  /** Of the cut being written: the ledger as it was, and where it goes. */
+  #written: { readonly folder: string; readonly ledger: LedgerState } | undefined;
+  #lastFolder = '';
+  #closed = false;
+
+  constructor(options: CutsOptions) {
+    this.#options = options;
+    this.#cut = new Cut(options.config.servers.length);
+  }
+
+  /** What everybody starts from; undefined where there is no checkpoint. */
+  get restorePoint(): Found | undefined {
+    return this.#restorePoint;
+  }
+
+  /** The newest committed checkpoint. */
+  get lastFolder(): string {
+    return this.#lastFolder;
+  }
+
+  /** Everybody went back to the restore point. */
+  reset(): void {
+    this.#cut.step({ kind: 'reset' });
+    this.#lastFolder = this.#restorePoint?.folder ?? '';
+  }
+
+  /** The job is over: what still finishes is heard by nobody. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  findRestorePoint(epoch: number): void {
+    this.#find(epoch).catch(this.#options.failed);
+  }
+
+  async #find(epoch: number): Promise<void> {
+    const { checkpoints, config, log, now, found } = this.#options;
+    const complain = (folder: string, reason: string): void =>
+      log('warning', 'checkpoint passed over, trying the one before', { folder, reason });
+    const own = await checkpoints.newest(config.job.run, complain);
+    const foreign = !own && config.resume ? await checkpoints.newest(undefined, complain) : undefined;
+    const point = own ?? foreign;
+    if (point && point.manifest.layoutDigest !== layoutDigest(now().plan))
+      throw new RuntimeError(
+        'CHECKPOINT_MISMATCH',
+        `${point.folder}: expected a checkpoint of this model, got one of other parameters or optimizer`,
+      );
+    if (epoch !== now().epoch) return; // the servers changed meanwhile
+    this.#restorePoint = point;
+    found({ kind: 'restorePoint', epoch, step: point?.manifest.step, foreign: foreign !== undefined });
+  }
+
+  apply(message: CutMessage): void {
+    if (this.#closed) return;
+    for (const effect of this.#cut.step(message)) {
+      switch (effect.kind) {
+        case 'copy':
+          this.#copy(effect.server, effect.step);
+          break;
+        case 'taken':
+          this.#options.taken(effect.step);
+          break;
+        case 'commit':
+          this.#commit(effect.step, effect.files).catch(this.#options.failed);
+          break;
+      }
+    }
+  }
+
+  #copy(server: number, step: number): void {
+    const { config, now, command } = this.#options;
+    const { epoch, ledger } = now();
+    const folder = folderOf(config.job.run, step, epoch);
+    // The ledger stands at this step until the cut is taken.
+    if (this.#written?.folder !== folder) this.#written = { folder, ledger };
+    command(server, { epoch, step, folder });
+  }
+
+  async #commit(step: number, files: ShardFile[]): Promise<void> {
+    const { config, checkpoints, log, now, committed } = this.#options;
+    const { epoch, plan } = now();
+    const { folder, ledger } = this.#written!;
+    const manifest = {
+      format: 'lepton/checkpoint' as const,
+      version: 1 as const,
+      run: config.job.run,
+      job: config.job.name,
+      step,
+      createdAt: new Date().toISOString(),
+      seed: config.seed,
+      layoutDigest: layoutDigest(plan),
+      arenaLength: plan.layout.length,
+      ledger,
+      files,
+    };
+    await checkpoints.commit(folder, manifest, config.spec.checkpoint.keep);
+    if (epoch !== now().epoch || this.#closed) return; // gone back meanwhile; the checkpoint stays valid
+    log('info', 'checkpoint committed', { step, folder });
+    this.#lastFolder = folder;
+    this.apply({ kind: 'committed', step });
+    committed(step, epoch);
+  }
+}
+
+function layoutDigest({ layout, optimizer }: Plan): string {
+  return digestOf(JSON.stringify([layout, optimizer]));
+}
