@@ -1,5 +1,7 @@
 // The entry point of every process of a job: reads its RoleConfig, runs its role, ends with a code of the table. No flags
 // beside --config.
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { engine } from '../native/engine.ts';
 import { RuntimeError } from './protocol/errors.ts';
 import { codeOf, EXIT, exitCodeOf } from './roles/exit-codes.ts';
@@ -15,7 +17,7 @@ async function main(argv: readonly string[]): Promise<void> {
     throw new RuntimeError('BAD_ROLE_CONFIG', `arguments: expected --config FILE, got ${argv.join(' ')}`);
   const config = readRoleConfig(path);
   const log = stderrLog(`${config.role}-${config.rank}`);
-  if (config.exitWithParent) endWithParent();
+  if (config.exitWithParent) endWithParent(dirname(path));
   process.on('uncaughtException', (error) => fail(log, error));
   process.on('unhandledRejection', (error) => fail(log, error));
   try {
@@ -35,11 +37,18 @@ async function run(config: RoleConfig, log: Log): Promise<void> {
   await new Trainer(config, workload, log).run();
 }
 
-/** The launcher holds the other end of standard input; when it dies, however it dies, the pipe ends. */
-function endWithParent(): void {
+/**
+ * The launcher holds the other end of standard input; when it dies, however it dies, the pipe ends. Its folder of role
+ * configs, tokens among them, is then removed by whoever notices.
+ */
+function endWithParent(configs: string): void {
+  const end = (): void => {
+    rmSync(configs, { recursive: true, force: true });
+    process.exit(EXIT.orphaned);
+  };
   process.stdin.resume();
-  process.stdin.on('end', () => process.exit(EXIT.orphaned));
-  process.stdin.on('error', () => process.exit(EXIT.orphaned));
+  process.stdin.on('end', end);
+  process.stdin.on('error', end);
 }
 
 function fail(log: Log, error: unknown): never {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -64,6 +65,11 @@ function start(folder: string, args: readonly string[] = []): Running {
 async function childrenOf(pid: number): Promise<number[]> {
   const listed = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
   return listed.split(' ').filter(Boolean).map(Number);
+}
+
+/** Path of the RoleConfig that a process was started with. */
+async function configOf(pid: number): Promise<string> {
+  return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').at(-2)!;
 }
 
 function isAlive(pid: number): boolean {
@@ -132,7 +138,9 @@ test('kill -9 of the command: its processes end by themselves', TIMEOUT, async (
   using running = start(folder.path);
   await waitFor('training', () => isTraining(running));
   const children = await running.children();
+  const configs = await Promise.all(children.map(configOf));
   running.process.kill('SIGKILL');
   await running.ended;
   await waitFor('no process left', () => !children.some(isAlive), END_MS);
+  for (const config of configs) assert.ok(!existsSync(config), `${config} is left`);
 });
