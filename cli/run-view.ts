@@ -19,7 +19,9 @@ export function openRunView(stream: NodeJS.WriteStream): RunView {
 class EpochLines {
   #shown: EpochRecord[] = [];
 
-  next({ history, epochs }: JobProgress): string[] {
+  next(progress: JobProgress): string[] {
+    const { epochs } = progress;
+    const history = progress.history.filter((record) => isMeasured(record, progress));
     const fresh = history.filter((record, i) => this.#shown[i]?.step !== record.step);
     const lines = fresh.map((record) => {
       const previous = history[history.indexOf(record) - 1];
@@ -28,6 +30,13 @@ class EpochLines {
     this.#shown = [...history];
     return lines;
   }
+}
+
+/** An epoch's last word is its evaluation: no step begins before it has come, where the job evaluates at all. */
+function isMeasured({ step, evaluate }: EpochRecord, progress: JobProgress): boolean {
+  const going = progress.phase === 'Running' || progress.phase === 'Evaluating';
+  const measured = evaluate !== undefined && Object.keys(evaluate).length > 0;
+  return measured || progress.step > step || !going;
 }
 
 class TerminalView implements RunView {
@@ -93,7 +102,7 @@ class PlainView implements RunView {
   [Symbol.dispose](): void {}
 }
 
-/** `Epoch 2/3  120/938 - accuracy: 0.8421 - loss: 0.5123 - 38.2k samples/s - 3:05 left`. */
+/** `Epoch 2/3  120/938 - loss: 0.5123 - accuracy: 0.8421 - 38.2k samples/s - 3:05 left`. */
 function plainLine(progress: JobProgress): string {
   const facts = [
     `Epoch ${progress.epoch}/${progress.epochs}  ${progress.stepInEpoch}/${progress.stepsPerEpoch}`,

@@ -51,7 +51,7 @@ if [ ! -e build/native/build.ninja ] || ! grep -qF "$LEPTON_PREFIX" build/native
     -DCMAKE_PREFIX_PATH="$LEPTON_PREFIX" -DLEPTON_TESTS=OFF >build/configure.log 2>&1 ||
     { cat build/configure.log >&2; exit 1; }
 fi
-if [ -n "$("$LEPTON_NINJA" -C build/native -n lepton_node 2>/dev/null | grep -E '^\[[0-9]+' || true)" ]; then
+if "$LEPTON_NINJA" -C build/native -n lepton_node 2>/dev/null | grep -qE '\] (Building|Linking)'; then
   say "compiling the native engine (a minute or two the first time)"
-  "$LEPTON_NINJA" -C build/native lepton_node >build/compile.log 2>&1 || { tail -n 60 build/compile.log >&2; exit 1; }
 fi
+"$LEPTON_NINJA" -C build/native lepton_node >build/compile.log 2>&1 || { tail -n 60 build/compile.log >&2; exit 1; }

@@ -17,7 +17,7 @@ export function renderLive(
   return lines.map((line) => (line.length > columns ? `${line.slice(0, columns - 1)}…` : line));
 }
 
-/** `Epoch 2/3  120/938 ━━━━━━╸───── 0:12 8ms/step - accuracy: 0.8421 - loss: 0.5123 - 3821 samples/s`. */
+/** `Epoch 2/3  120/938 ━━━━━━╸───── 0:12 8ms/step - loss: 0.5123 - accuracy: 0.8421 - 3821 samples/s`. */
 function statusLine(progress: JobProgress): string {
   if (progress.phase === 'Starting') return `Starting ${progress.workers.length} workers${message(progress)}`;
   const { stepInEpoch, stepsPerEpoch } = progress;
@@ -37,9 +37,9 @@ function statusLine(progress: JobProgress): string {
   return `${parts.join(' ')} - ${facts.filter((fact) => fact !== '').join(' - ')}${message(progress)}`;
 }
 
-/** The running averages of the epoch, the loss last, as Keras prints them. */
+/** The running averages of the epoch, the loss first, as in the line of a finished one. */
 export function runningValues(progress: JobProgress): Record<string, number> {
-  return { ...progress.metrics, ...(progress.loss === undefined ? {} : { loss: progress.loss }) };
+  return { ...(progress.loss === undefined ? {} : { loss: progress.loss }), ...progress.metrics };
 }
 
 function message(progress: JobProgress): string {

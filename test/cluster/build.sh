@@ -42,8 +42,13 @@ build_kubernetes() {
 }
 
 build_etcd() {
-  GOBIN="$place" go install -trimpath "go.etcd.io/etcd/server/v3@v$ETCD"
-  mv "$place/server" "$place/etcd.new"
+  local folder="$place/etcd-module"
+  rm -rf "$folder"; mkdir -p "$folder"
+  (cd "$folder"
+    go mod init lepton.ai/etcd >/dev/null 2>&1
+    printf 'package etcd\n' >empty.go
+    go get "go.etcd.io/etcd/server/v3@v$ETCD" >/dev/null 2>&1
+    go build -trimpath -o "$place/etcd.new" go.etcd.io/etcd/server/v3)
 }
 
 for name in "$@"; do

@@ -47,7 +47,7 @@ test('numbers read as Keras prints them', () => {
 
 test('the live picture: bar, values, time left, one row a worker', () => {
   assert.deepEqual(renderLive(RUNNING, 200), [
-    'Epoch 2/3  120/938 ━━━───────────────── 3:05 left - accuracy: 0.8421 - loss: 0.5123 - 38.2k samples/s',
+    'Epoch 2/3  120/938 ━━━───────────────── 3:05 left - loss: 0.5123 - accuracy: 0.8421 - 38.2k samples/s',
     '  worker  state       step  samples/s  waiting  restarts',
     '  0       running     1058      19.1k      3 %         0',
     '  10      restarting  1057        950     50 %         2',
