@@ -3,6 +3,7 @@ import { engine, type Optimizer } from '../../native/engine.ts';
 import { fromArrays } from '../data/arrays.ts';
 import type { Batch, Dataset } from '../data/dataset.ts';
 import { epochOrder, stepsPerEpoch, workerSlice } from '../data/order.ts';
+import { type BatchRequest, prefetch } from '../data/prefetch.ts';
 import { splitDataset } from '../data/views.ts';
 import type { Callback, Logs, Training } from './callbacks.ts';
 import { globalNormFactor } from './clip.ts';
@@ -29,6 +30,9 @@ export interface FitOptions {
   /** Order of the samples; default: the model's seed. */
   readonly seed?: number;
 }
+
+/** Batches that are decoded while the engine computes. */
+const PREFETCH_DEPTH = 2;
 
 type Source = Tensor | readonly Tensor[] | Dataset;
 
@@ -126,26 +130,34 @@ class Fitting {
   }
 
   async #epoch(epoch: number, printer: ProgressPrinter): Promise<Logs> {
-    const { shuffle = true, seed = this.#model.seed } = this.#options;
-    const perPass = stepsPerEpoch(this.#train.length, this.#batchSize, 1);
     const means = new Means(['loss', ...this.#model.compiled.metrics.map(({ name }) => name)]);
-    let pass = -1;
-    let order = new Uint32Array(0);
-    let batch: Batch | undefined;
-    for (let i = 0; i < this.#steps && !this.#stopped; i++) {
-      if (Math.floor(this.#step / perPass) !== pass) {
-        pass = Math.floor(this.#step / perPass);
-        order = epochOrder(this.#train.length, seed, pass, shuffle) as Uint32Array<ArrayBuffer>;
-      }
-      const indices = workerSlice(order, this.#step % perPass, this.#batchSize, 0, 1);
-      batch = await this.#train.read(indices, epoch, batch);
+    let i = 0;
+    for await (const batch of prefetch(this.#train, this.#requests(epoch), PREFETCH_DEPTH)) {
       await this.#call((callback) => callback.onBatchBegin?.(i));
       means.add(await this.#trainStep(batch), batch.size);
       const logs = means.values();
       printer.step(i + 1, logs);
       await this.#call((callback) => callback.onBatchEnd?.(i, logs));
+      i++;
+      if (this.#stopped) break;
     }
     return { ...means.values(), ...(await this.#validate()) };
+  }
+
+  /** The samples of each step of an epoch; an epoch with more steps than the data has starts over in a new order. */
+  *#requests(epoch: number): Generator<BatchRequest> {
+    const { shuffle = true, seed = this.#model.seed } = this.#options;
+    const perPass = stepsPerEpoch(this.#train.length, this.#batchSize, 1);
+    const first = epoch * this.#steps;
+    let pass = -1;
+    let order: Uint32Array = new Uint32Array(0);
+    for (let step = first; step < first + this.#steps; step++) {
+      if (Math.floor(step / perPass) !== pass) {
+        pass = Math.floor(step / perPass);
+        order = epochOrder(this.#train.length, seed, pass, shuffle);
+      }
+      yield { indices: workerSlice(order, step % perPass, this.#batchSize, 0, 1), epoch };
+    }
   }
 
   /** One step of engine and optimizer. Returns sums over the batch's samples: loss, then the metrics. */
