@@ -8,7 +8,7 @@ const [python = 'python3', repeats = '9'] = process.argv.slice(2);
 const REPEATS = Number(repeats);
 const PROCESSOR = 1;
 const OURS = [process.execPath, join(import.meta.dirname, 'engine-peer.ts')];
-const THEIRS = [python, join(import.meta.dirname, 'torch_peer.py')];
+const THEIRS = [python, '-W', 'ignore', join(import.meta.dirname, 'torch_peer.py')];
 /** Steps of one turn: about a third of a second. */
 const STEPS = { mlp: 30, lenet: 10, resnet20: 4 } as const;
 const TITLES = {
