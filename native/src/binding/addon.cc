@@ -7,6 +7,7 @@
 #include "binding/environment.h"
 #include "binding/model.h"
 #include "binding/optimizer.h"
+#include "binding/values.h"
 #include "device/device.h"
 #include "engine/sums.h"
 #include "graph/error.h"

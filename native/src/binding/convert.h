@@ -40,11 +40,6 @@ UpdateOptions update_of(const Napi::Value& value);
 std::vector<FeedArray> feed_of(const Napi::Value& value, const std::string& where);
 std::vector<ParameterSpec> parameters_of(const Napi::Value& value, const std::string& where);
 
-/// A whole number in [minimum, maximum]. Throws EngineError ENGINE_ARGUMENT naming `where`.
-std::int64_t whole_of(const Napi::Value& value, const std::string& where, std::int64_t minimum,
-                      std::int64_t maximum);
-double number_of(const Napi::Value& value, const std::string& where);
-
 struct FloatView {
   float* data;
   std::size_t length;

@@ -5,6 +5,7 @@
 #include "binding/arena_view.h"
 #include "binding/convert.h"
 #include "binding/environment.h"
+#include "binding/values.h"
 #include "graph/error.h"
 
 namespace lepton::binding {
