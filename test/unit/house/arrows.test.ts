@@ -13,6 +13,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   protos: [],
   native: [],
   worker: ['native', 'protos', 'crds'],
+  operator: ['crds', 'protos'],
   cli: ['crds', 'protos', 'native', 'worker'],
 };
 

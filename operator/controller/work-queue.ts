@@ -1,0 +1,117 @@
+// Keys that wait for a pass: each at most once, one pass at a time, with back-off, fair between namespaces. Knows no objects
+// and does no work. After client-go's util/workqueue (queue.go, rate_limiting_queue.go, default_rate_limiters.go).
+
+/** `namespace/name`; cluster-scoped keys have no namespace. */
+export type Key = string;
+
+export interface WorkQueueOptions {
+  /** Milliseconds, from any origin, never going back. */
+  readonly nowMs: () => number;
+  /** Of the first retry; doubles with every failure in a row. Default 5, as client-go. */
+  readonly firstDelayMs?: number;
+  /** Default 1,000,000, as client-go. */
+  readonly longestDelayMs?: number;
+}
+
+/**
+ * A key is waiting (later), ready or running. Adding a ready key changes nothing; adding a running key makes it ready again
+ * once its pass has ended, so that no change is missed and no key has two passes at a time.
+ */
+export class WorkQueue {
+  readonly #nowMs: () => number;
+  readonly #firstDelayMs: number;
+  readonly #longestDelayMs: number;
+  /** Ready keys by namespace. The namespaces take turns in the order of the map: who was served goes to its end. */
+  readonly #ready = new Map<string, Set<Key>>();
+  readonly #running = new Set<Key>();
+  /** Running keys that were added meanwhile. */
+  readonly #again = new Set<Key>();
+  readonly #waiting = new Map<Key, number>();
+  readonly #failures = new Map<Key, number>();
+
+  constructor({ nowMs, firstDelayMs = 5, longestDelayMs = 1_000_000 }: WorkQueueOptions) {
+    this.#nowMs = nowMs;
+    this.#firstDelayMs = firstDelayMs;
+    this.#longestDelayMs = longestDelayMs;
+  }
+
+  /** Ready keys. */
+  get depth(): number {
+    let depth = 0;
+    for (const keys of this.#ready.values()) depth += keys.size;
+    return depth;
+  }
+
+  add(key: Key): void {
+    this.#waiting.delete(key);
+    if (this.#running.has(key)) {
+      this.#again.add(key);
+      return;
+    }
+    const namespace = namespaceOf(key);
+    const keys = this.#ready.get(namespace) ?? new Set();
+    keys.add(key);
+    this.#ready.set(namespace, keys);
+  }
+
+  /** Adds the key once the time has passed; of several times the earliest counts. */
+  addAfter(key: Key, delayMs: number): void {
+    if (!(delayMs > 0)) {
+      this.add(key);
+      return;
+    }
+    const due = this.#nowMs() + delayMs;
+    this.#waiting.set(key, Math.min(due, this.#waiting.get(key) ?? Number.POSITIVE_INFINITY));
+  }
+
+  /** The next key to pass over, of the namespace whose turn it is; undefined where none is ready. Every key taken must be done. */
+  take(): Key | undefined {
+    this.#wake();
+    const [first] = this.#ready;
+    if (!first) return undefined;
+    const [namespace, keys] = first;
+    const [key] = keys as ReadonlySet<Key>;
+    this.#ready.delete(namespace);
+    keys.delete(key!);
+    if (keys.size > 0) this.#ready.set(namespace, keys);
+    this.#running.add(key!);
+    return key;
+  }
+
+  /** The pass has ended well: the next failure counts as the first. */
+  done(key: Key): void {
+    this.#failures.delete(key);
+    this.#end(key);
+  }
+
+  /** The pass has failed: comes again after the back-off, or at once where the key was added meanwhile. Gives the delay. */
+  failed(key: Key): number {
+    const failures = this.#failures.get(key) ?? 0;
+    this.#failures.set(key, failures + 1);
+    const delayMs = Math.min(this.#firstDelayMs * 2 ** failures, this.#longestDelayMs);
+    if (!this.#again.has(key)) this.addAfter(key, delayMs);
+    this.#end(key);
+    return delayMs;
+  }
+
+  #end(key: Key): void {
+    this.#running.delete(key);
+    if (this.#again.delete(key)) this.add(key);
+  }
+
+  /** Milliseconds until a waiting key is due; undefined where none waits. */
+  get nextDueMs(): number | undefined {
+    if (this.#waiting.size === 0) return undefined;
+    return Math.max(0, Math.min(...this.#waiting.values()) - this.#nowMs());
+  }
+
+  #wake(): void {
+    const now = this.#nowMs();
+    const due = [...this.#waiting].filter(([, at]) => at <= now).sort(([, a], [, b]) => a - b);
+    for (const [key] of due) this.add(key);
+  }
+}
+
+function namespaceOf(key: Key): string {
+  return key.includes('/') ? key.slice(0, key.indexOf('/')) : '';
+}
