@@ -1,8 +1,9 @@
 // How far a job is, as run.json keeps it and as the CRD shows it. Nothing that a user asks for.
 import { z } from 'zod';
+import { real } from './fields.ts';
 
 const steps = () => z.int().min(0).max(Number.MAX_SAFE_INTEGER);
-const metrics = () => z.record(z.string(), z.number().min(-Number.MAX_VALUE).max(Number.MAX_VALUE));
+const metrics = () => z.record(z.string(), real());
 
 export const statusSchema = z
   .strictObject({

@@ -131,7 +131,7 @@ const CASES: readonly Case[] = [
     what: 'a loss that becomes NaN',
     code: 1,
     set: [
-      'training.optimizer={sgd: {learningRate: 1.0e+30}}',
+      'training.optimizer={sgd: {learningRate: 1.0e+18}}',
       'training.loss=meanSquaredError',
       layer('{flatten: {}}, {dense: {units: 1}}'),
     ],
