@@ -1,40 +1,38 @@
-// The entry point of every process of a job: reads its RoleConfig, runs its role, ends with a code of the table. No flags
-// beside --config.
-import { rmSync } from 'node:fs';
+// The entry point of every process of a job: reads its RoleConfig, runs its role, leaves its last words, ends
+// with a code of the table.
+import { rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { engine } from '../native/engine.ts';
-import { RuntimeError } from './protocol/errors.ts';
-import { codeOf, EXIT, exitCodeOf } from './roles/exit-codes.ts';
+import { EXIT } from '../protos/exit-codes.ts';
+import type { LastWords, RoleConfig } from '../protos/role-config.ts';
+import { codeOf, exitCodeOf } from './roles/exit-codes.ts';
 import { FATAL, type Log, stderrLog } from './roles/log.ts';
 import { openWorkload } from './roles/open-workload.ts';
-import { type RoleConfig, readRoleConfig } from './roles/role-config.ts';
+import { readRoleConfig } from './roles/read-config.ts';
 import { runServer } from './roles/run-server.ts';
 import { Trainer } from './roles/trainer.ts';
 
 async function main(argv: readonly string[]): Promise<void> {
-  const [flag, path] = argv;
-  if (flag !== '--config' || !path)
-    throw new RuntimeError('BAD_ROLE_CONFIG', `arguments: expected --config FILE, got ${argv.join(' ')}`);
-  const config = readRoleConfig(path);
+  const { config, path } = readRoleConfig(argv);
   const log = stderrLog(`${config.role}-${config.rank}`);
+  const end = (error: unknown): never => fail(log, error, config.lastWordsFile);
   if (config.exitWithParent) endWithParent(dirname(path));
-  process.on('uncaughtException', (error) => fail(log, error));
-  process.on('unhandledRejection', (error) => fail(log, error));
+  process.on('uncaughtException', end);
+  process.on('unhandledRejection', end);
   try {
-    await run(config, log);
+    const words = await run(config, log);
+    if (words) leave(words, config.lastWordsFile);
     process.exit(EXIT.done);
   } catch (error) {
-    fail(log, error);
+    end(error);
   }
 }
 
-async function run(config: RoleConfig, log: Log): Promise<void> {
-  if (config.role === 'server') {
-    await runServer(config, engine, log);
-    return;
-  }
+async function run(config: RoleConfig, log: Log): Promise<LastWords | undefined> {
+  if (config.role === 'server') return await runServer(config, engine, log);
   await using workload = await openWorkload(config, engine);
   await new Trainer(config, workload, log).run();
+  return undefined;
 }
 
 /**
@@ -51,12 +49,23 @@ function endWithParent(configs: string): void {
   process.stdin.on('error', end);
 }
 
-function fail(log: Log, error: unknown): never {
+function fail(log: Log, error: unknown, lastWordsFile?: string): never {
   const code = codeOf(error) ?? 'INTERNAL';
   const message = error instanceof Error ? error.message : String(error);
   const stack = code === 'INTERNAL' && error instanceof Error ? { stack: error.stack } : {};
   log('error', FATAL, { code, error: message, ...stack });
+  leave({ phase: 'Failed', code, message: message.slice(0, 2000) }, lastWordsFile);
   process.exit(exitCodeOf(error));
+}
+
+/** Best effort: a process that cannot leave words must end all the same. */
+function leave(words: LastWords, file: string | undefined): void {
+  if (file === undefined) return;
+  try {
+    writeFileSync(file, JSON.stringify(words));
+  } catch {
+    // the log has said the same
+  }
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => fail(stderrLog('process'), error));

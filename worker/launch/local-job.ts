@@ -4,11 +4,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
+import type { RoleConfigInput } from '../../protos/role-config.ts';
 import { makeFolder } from '../formats/make-folder.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { JobPhase, JobProgress, JobResult, LogLine } from '../protocol/progress.ts';
 import type { ReportedProgress } from '../roles/progress-board.ts';
-import type { RoleConfigInput } from '../roles/role-config.ts';
 import { CoordinationClient, type Incoming } from '../transport/clients.ts';
 import { newToken } from '../transport/token.ts';
 import { Child, type ChildEnd } from './child.ts';
@@ -75,7 +75,7 @@ class ProcessJob implements LocalJob {
   readonly #options: LocalJobOptions;
   readonly #configs: string;
   readonly #servers: readonly string[];
-  readonly #token = newToken();
+  readonly #security = { kind: 'token', token: newToken() } as const;
   readonly #run = randomBytes(5).toString('hex');
   readonly #slots: readonly Slot[];
   readonly #restarts: Restarts;
@@ -114,7 +114,7 @@ class ProcessJob implements LocalJob {
     const chunkBytes = 2 ** 20;
     this.#coordinator = new CoordinationClient({
       address: this.#servers[0]!,
-      token: this.#token,
+      security: this.#security,
       chunkBytes,
     });
     this.finished = this.#result.promise;
@@ -193,7 +193,7 @@ class ProcessJob implements LocalJob {
       attempt,
       workers: spec.worker.replicas,
       servers: [...this.#servers],
-      token: this.#token,
+      security: this.#security,
       spec,
       seed,
       directory,

@@ -1,5 +1,5 @@
 // Whether and when a process that ended is started again: a pure decision over what ended so far.
-import { EXIT } from '../roles/exit-codes.ts';
+import { EXIT } from '../../protos/exit-codes.ts';
 import type { ChildEnd } from './child.ts';
 
 export interface RestartOptions {

@@ -12,6 +12,7 @@ export const RUNTIME_ERRORS = {
   PROTOCOL_VERSION: 'end',
   PLAN_MISMATCH: 'end', // two workers describe different models or data
   WRONG_TOKEN: 'end',
+  WRONG_IDENTITY: 'end', // a certificate of this job, but of a role that may not ask for this
   BAD_MESSAGE: 'end',
   BAD_ROLE_CONFIG: 'end',
   PORT_TAKEN: 'end',

@@ -2,6 +2,7 @@
 // events. The weights come from the last checkpoint, so that no further transfer exists. model.json is written last: a folder
 // that has it is complete.
 import { join } from 'node:path';
+import type { RoleConfig } from '../../protos/role-config.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { writeAtomically } from '../formats/atomic-file.ts';
 import { EventWriter } from '../formats/tensorboard.ts';
@@ -11,7 +12,6 @@ import { RuntimeError } from '../protocol/errors.ts';
 import type { Log } from './log.ts';
 import type { Plan } from './plan.ts';
 import type { ReportedProgress } from './progress-board.ts';
-import type { RoleConfig } from './role-config.ts';
 
 export interface Results {
   readonly config: RoleConfig;

@@ -1,4 +1,6 @@
 // The coordinator of a job: carries out what membership, ledger and cut decide. Lives in parameter server 0; no gradients here.
+
+import type { RoleConfig } from '../../protos/role-config.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { planChunks, planShards } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
@@ -22,7 +24,6 @@ import { Cuts } from './cuts.ts';
 import type { Log } from './log.ts';
 import { digestOf, type Plan, parsePlan } from './plan.ts';
 import { ProgressBoard, type ReportedProgress } from './progress-board.ts';
-import type { RoleConfig } from './role-config.ts';
 
 export interface CoordinatorOptions {
   readonly config: RoleConfig;
@@ -42,6 +43,7 @@ export interface CoordinatorOptions {
 export interface Outcome {
   readonly phase: 'Succeeded' | 'Stopped' | 'Failed';
   readonly error?: RuntimeError;
+  readonly progress: ReportedProgress;
 }
 
 interface PendingJoin {
@@ -385,7 +387,7 @@ export class Coordinator implements CoordinationHandlers {
     for (const watcher of this.#watchers) watcher.write(progress);
   }
 
-  #close(outcome: Outcome, code?: string): void {
+  #close(outcome: Omit<Outcome, 'progress'>, code?: string): void {
     if (this.#over) return;
     this.#tick();
     this.#over = true;
@@ -396,7 +398,7 @@ export class Coordinator implements CoordinationHandlers {
     for (const watcher of [...this.#watchers]) watcher.end();
     for (const commands of this.#servers.values()) commands.end();
     for (const join of this.#joins.values()) join.reject(new RuntimeError('NOT_READY', 'the job has ended'));
-    this.#end.resolve(outcome);
+    this.#end.resolve({ ...outcome, progress: this.#board.progress() });
   }
 }
 

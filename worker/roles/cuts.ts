@@ -1,5 +1,7 @@
 // The coordinator's checkpoints: finds the one to start from, has the servers write their shards, commits. Decides nothing
 // about membership or steps: it is told, and tells.
+
+import type { RoleConfig } from '../../protos/role-config.ts';
 import { type Checkpoints, type Found, folderOf } from '../checkpoint/checkpoints.ts';
 import { Cut, type CutMessage, type ShardFile } from '../protocol/cut.ts';
 import { RuntimeError } from '../protocol/errors.ts';
@@ -8,7 +10,6 @@ import type { MembershipMessage } from '../protocol/membership.ts';
 import type { CopyCommand } from '../transport/messages.ts';
 import type { Log } from './log.ts';
 import { digestOf, type Plan } from './plan.ts';
-import type { RoleConfig } from './role-config.ts';
 
 export interface CutsOptions {
   readonly config: RoleConfig;

@@ -1,17 +1,6 @@
-// Exit codes of every role: how a process tells launcher and operator whether starting it again makes sense.
+// From errors to exit codes. Knows no process.
+import { EXIT } from '../../protos/exit-codes.ts';
 import { RuntimeError } from '../protocol/errors.ts';
-
-export const EXIT = {
-  done: 0,
-  /** Something went wrong that a new process may not meet again. */
-  failed: 1,
-  /** Wrong configuration, model, data or a diverged loss: a new process would meet it again. */
-  hopeless: 3,
-  /** A newer process has this rank. */
-  replaced: 4,
-  /** The process that started this one has died. */
-  orphaned: 5,
-} as const;
 
 export function exitCodeOf(error: unknown): number {
   if (error instanceof RuntimeError) {

@@ -1,6 +1,7 @@
 // Opens what a worker computes with: the job's model, its data and the engine, as the spec says. No training.
 import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
 import type { Engine } from '../../native/engine.ts';
+import type { RoleConfig } from '../../protos/role-config.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { openDataset } from '../data/open.ts';
 import { checkBatchSize, stepsPerEpoch } from '../data/order.ts';
@@ -9,7 +10,6 @@ import { lossesOf } from '../model/compile.ts';
 import { modelFromSpec, type ProgramData } from '../model/from-spec.ts';
 import { resolveOptimizer, scheduleFactor } from '../model/training.ts';
 import { RuntimeError } from '../protocol/errors.ts';
-import type { RoleConfig } from './role-config.ts';
 import type { Workload } from './workload.ts';
 
 /** Throws ModelError, DataError and engine errors, each naming the part of the spec that is wrong. */

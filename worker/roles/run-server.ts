@@ -1,5 +1,6 @@
 // One parameter server process: listener, shard, link to the coordinator; server 0 hosts the coordinator itself.
 import type { Engine } from '../../native/engine.ts';
+import type { LastWords, RoleConfig } from '../../protos/role-config.ts';
 import { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { openStore } from '../checkpoint/store.ts';
 import { CHUNK_LENGTH } from '../protocol/chunks.ts';
@@ -7,20 +8,25 @@ import { RuntimeError } from '../protocol/errors.ts';
 import { CoordinationClient } from '../transport/clients.ts';
 import { type Listener, listen } from '../transport/listener.ts';
 import type { ServerCommand, ShardReport } from '../transport/messages.ts';
+import { openSecurity } from '../transport/security.ts';
 import { PROTOCOL } from '../transport/services.ts';
 import { writeResults } from './artefacts.ts';
 import { Coordinator, type Outcome } from './coordinator.ts';
 import type { Log } from './log.ts';
 import { ParameterServer } from './parameter-server.ts';
-import type { RoleConfig } from './role-config.ts';
 
-/** Serves until the job ends. Throws what ended it, when it failed. */
-export async function runServer(config: RoleConfig, engine: Engine, log: Log): Promise<void> {
-  if (config.rank === 0) await runCoordinatingServer(config, engine, log);
-  else await runPlainServer(config, engine, log);
+/** Serves until the job ends; the coordinating server knows how. Throws what ended it, when it failed. */
+export async function runServer(
+  config: RoleConfig,
+  engine: Engine,
+  log: Log,
+): Promise<LastWords | undefined> {
+  if (config.rank === 0) return await runCoordinatingServer(config, engine, log);
+  await runPlainServer(config, engine, log);
+  return undefined;
 }
 
-async function runCoordinatingServer(config: RoleConfig, engine: Engine, log: Log): Promise<void> {
+async function runCoordinatingServer(config: RoleConfig, engine: Engine, log: Log): Promise<LastWords> {
   const checkpoints = new Checkpoints(openStore(config.checkpointUri));
   const local = {
     command: (command: ServerCommand) => server.command(command),
@@ -45,7 +51,8 @@ async function runCoordinatingServer(config: RoleConfig, engine: Engine, log: Lo
   const outcome = await coordinator.ended;
   await coordinator.drained(config.deadlines.lingerSeconds * 1000);
   await listener.close();
-  throwFailure(outcome);
+  if (outcome.error) throw outcome.error;
+  return lastWordsOf(outcome);
 }
 
 async function runPlainServer(config: RoleConfig, engine: Engine, log: Log): Promise<void> {
@@ -53,7 +60,7 @@ async function runPlainServer(config: RoleConfig, engine: Engine, log: Log): Pro
   const chunkBytes = chunkBytesOf(config);
   const coordinator = new CoordinationClient({
     address: config.servers[0]!,
-    token: config.token,
+    security: openSecurity(config.security),
     chunkBytes,
   });
   const callMs = config.deadlines.callSeconds * 1000;
@@ -147,7 +154,7 @@ function listenFor(
 ): Promise<Listener> {
   return listen({
     address: config.listen ?? config.servers[config.rank]!,
-    token: config.token,
+    security: openSecurity(config.security),
     chunkBytes: chunkBytesOf(config),
     peers: config.workers + config.servers.length,
     exchange,
@@ -159,6 +166,7 @@ function chunkBytesOf(config: RoleConfig): number {
   return 4 * Math.max(CHUNK_LENGTH, config.testing.chunkLength);
 }
 
-function throwFailure({ error }: Outcome): void {
-  if (error) throw error;
+function lastWordsOf({ phase, progress }: Outcome): LastWords {
+  const { step, steps, evaluation } = progress;
+  return { phase, step, steps, metrics: { ...evaluation } };
 }

@@ -1,4 +1,6 @@
 // A worker's loop: join, collect parameters, compute its share of the step, push, repeat. Decides nothing about others.
+
+import type { RoleConfig } from '../../protos/role-config.ts';
 import type { Batch } from '../data/dataset.ts';
 import { epochOrder, stepsPerEpoch, workerSlice } from '../data/order.ts';
 import { prefetch } from '../data/prefetch.ts';
@@ -6,12 +8,12 @@ import { CHUNK_LENGTH } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Directive } from '../protocol/gather.ts';
 import { CoordinationClient, ExchangeClient } from '../transport/clients.ts';
+import { openSecurity } from '../transport/security.ts';
 import { PROTOCOL } from '../transport/services.ts';
 import { evaluateShare } from './evaluation.ts';
 import type { Log } from './log.ts';
 import type { Plan } from './plan.ts';
 import { Pulse } from './pulse.ts';
-import type { RoleConfig } from './role-config.ts';
 import { pushInitial, Session, type SessionOptions, type Share } from './session.ts';
 import type { Workload } from './workload.ts';
 
@@ -38,7 +40,8 @@ export class Trainer {
     this.#workload = workload;
     this.#log = log;
     const chunkBytes = 4 * Math.max(CHUNK_LENGTH, config.testing.chunkLength);
-    const peer = (address: string) => ({ address, token: config.token, chunkBytes });
+    const security = openSecurity(config.security);
+    const peer = (address: string) => ({ address, security, chunkBytes });
     this.#coordinator = new CoordinationClient(peer(config.servers[0]!));
     this.#servers = config.servers.map((address) => new ExchangeClient(peer(address)));
     this.#pulse = new Pulse(this.#coordinator, config.rank);

@@ -1,11 +1,9 @@
-// The calling end: typed clients of both services with deadlines, the job's token and runtime errors. No retries of its own.
-import {
-  type ChannelOptions,
-  type ClientReadableStream,
-  type ClientWritableStream,
-  credentials,
-  Metadata,
-  type ServiceClientConstructor,
+// The calling end: typed clients of both services with deadlines, proof of the job and runtime errors. No retries of its own.
+import type {
+  ChannelOptions,
+  ClientReadableStream,
+  ClientWritableStream,
+  ServiceClientConstructor,
 } from '@grpc/grpc-js';
 import type { RuntimeError } from '../protocol/errors.ts';
 import type {
@@ -24,14 +22,14 @@ import type {
   ShardReport,
 } from './messages.ts';
 import { clientOptions } from './options.ts';
+import { callMetadata, channelCredentials, channelIdentity, type Security } from './security.ts';
 import { services } from './services.ts';
 import { errorOf } from './status.ts';
-import { TOKEN_KEY } from './token.ts';
 
 export interface PeerOptions {
   /** host:port */
   readonly address: string;
-  readonly token: string;
+  readonly security: Security;
   readonly chunkBytes: number;
 }
 
@@ -56,19 +54,19 @@ type Caller = InstanceType<ServiceClientConstructor>;
 class Peer {
   readonly address: string;
   readonly #client: Caller;
-  readonly #token: string;
+  readonly #security: Security;
 
-  constructor(service: ServiceClientConstructor, { address, token }: PeerOptions, options: ChannelOptions) {
+  constructor(
+    service: ServiceClientConstructor,
+    { address, security }: PeerOptions,
+    options: ChannelOptions,
+  ) {
     this.address = address;
-    this.#token = token;
-    this.#client = new service(address, credentials.createInsecure(), options);
-  }
-
-  #metadata(): Metadata {
-    // A peer that is being restarted is waited for, up to the call's deadline.
-    const metadata = new Metadata({ waitForReady: true });
-    metadata.set(TOKEN_KEY, this.#token);
-    return metadata;
+    this.#security = security;
+    this.#client = new service(address, channelCredentials(security), {
+      ...options,
+      ...channelIdentity(security),
+    });
   }
 
   /** The generic constructor of grpc-js leaves methods untyped; every use below names both types. */
@@ -80,7 +78,7 @@ class Peer {
   unary<Q, R>(name: string, request: Q, deadlineMs: number): Promise<R> {
     return new Promise((resolve, reject) => {
       const options = { deadline: Date.now() + deadlineMs };
-      this.#method(name)(request, this.#metadata(), options, (error: unknown, response: R) => {
+      this.#method(name)(request, callMetadata(this.#security), options, (error: unknown, response: R) => {
         if (error) reject(errorOf(error, this.address));
         else resolve(response);
       });
@@ -88,7 +86,7 @@ class Peer {
   }
 
   incoming<Q, R>(name: string, request: Q): Incoming<R> {
-    const call = this.#method(name)(request, this.#metadata()) as ClientReadableStream<R>;
+    const call = this.#method(name)(request, callMetadata(this.#security)) as ClientReadableStream<R>;
     let over = false;
     const listeners: ((error: RuntimeError | undefined) => void)[] = [];
     const end = (error?: unknown): void => {
@@ -115,7 +113,7 @@ class Peer {
     const listeners: ((error: RuntimeError) => void)[] = [];
     const done = Promise.withResolvers<void>();
     done.promise.catch(() => {}); // seen by finish() or not at all
-    const call = this.#method(name)(this.#metadata(), (error: unknown) => {
+    const call = this.#method(name)(callMetadata(this.#security), (error: unknown) => {
       if (over) return;
       over = true;
       if (!error) return done.resolve();

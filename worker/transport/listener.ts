@@ -2,7 +2,6 @@
 import type { Http2Server, ServerHttp2Session } from 'node:http2';
 import {
   Server,
-  ServerCredentials,
   type ServerReadableStream,
   type ServerUnaryCall,
   type ServerWritableStream,
@@ -26,9 +25,9 @@ import type {
   ShardReport,
 } from './messages.ts';
 import { DATA_WINDOW, serverOptions } from './options.ts';
+import { authorize, type PeerRole, type Security, type SeenCall, serverCredentials } from './security.ts';
 import { PROTOCOL, services } from './services.ts';
 import { statusOf } from './status.ts';
-import { isToken, TOKEN_KEY } from './token.ts';
 
 /** The writing half of a server stream. Writes after the end are dropped. */
 export interface Outbox<T> {
@@ -65,7 +64,7 @@ export interface ExchangeHandlers {
 export interface ListenerOptions {
   /** host:port */
   readonly address: string;
-  readonly token: string;
+  readonly security: Security;
   readonly chunkBytes: number;
   /** Processes that may be connected at once. */
   readonly peers: number;
@@ -82,11 +81,11 @@ export interface Listener {
 export async function listen(options: ListenerOptions): Promise<Listener> {
   const server = new Server(serverOptions(options.chunkBytes, options.peers));
   widenStreams(server);
-  const guard = new Guard(options.token);
+  const guard = new Guard(options.security);
   server.addService(services().exchange.service, exchangeOf(options.exchange, guard));
   if (options.coordination)
     server.addService(services().coordination.service, coordinationOf(options.coordination, guard));
-  const port = await bind(server, options.address);
+  const port = await bind(server, options);
   widenConnections(server);
   return {
     port,
@@ -101,9 +100,9 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   };
 }
 
-function bind(server: Server, address: string): Promise<number> {
+function bind(server: Server, { address, security }: ListenerOptions): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(address, serverCredentials(security), (error, port) => {
       if (!error) return resolve(port);
       const taken = /EADDRINUSE|already in use|No address added/i.test(error.message);
       reject(
@@ -138,16 +137,14 @@ function widenConnections(server: Server): void {
 }
 
 class Guard {
-  readonly #token: string;
+  readonly #security: Security;
 
-  constructor(token: string) {
-    this.#token = token;
+  constructor(security: Security) {
+    this.#security = security;
   }
 
-  check(call: { metadata: { get(key: string): unknown[] }; request?: unknown }): void {
-    const [token] = call.metadata.get(TOKEN_KEY);
-    if (!isToken(token, this.#token))
-      throw new RuntimeError('WRONG_TOKEN', `metadata ${TOKEN_KEY}: expected the token of this job`);
+  check(call: SeenCall & { request?: unknown }, allowed: readonly PeerRole[]): void {
+    authorize(this.#security, call, allowed);
     const range = (call.request as Partial<JoinRequest> | undefined)?.protocol;
     if (range && (range.oldest > PROTOCOL.newest || range.newest < PROTOCOL.oldest))
       throw new RuntimeError(
@@ -156,10 +153,10 @@ class Guard {
       );
   }
 
-  unary<Q, R>(handle: (request: Q) => R | Promise<R>) {
+  unary<Q, R>(allowed: readonly PeerRole[], handle: (request: Q) => R | Promise<R>) {
     return async (call: ServerUnaryCall<Q, R>, answer: sendUnaryData<R>): Promise<void> => {
       try {
-        this.check(call);
+        this.check(call, allowed);
         answer(null, await handle(call.request));
       } catch (error) {
         answer(statusOf(error));
@@ -167,11 +164,11 @@ class Guard {
     };
   }
 
-  serverStream<Q, R>(handle: (request: Q, out: Outbox<R>) => void) {
+  serverStream<Q, R>(allowed: readonly PeerRole[], handle: (request: Q, out: Outbox<R>) => void) {
     return (call: ServerWritableStream<Q, R>): void => {
       const outbox = outboxOf(call);
       try {
-        this.check(call);
+        this.check(call, allowed);
         handle(call.request, outbox);
       } catch (error) {
         call.emit('error', statusOf(error));
@@ -179,7 +176,7 @@ class Guard {
     };
   }
 
-  clientStream<Q>(handle: (messages: Inbox<Q>) => void) {
+  clientStream<Q>(allowed: readonly PeerRole[], handle: (messages: Inbox<Q>) => void) {
     return (call: ServerReadableStream<Q, Empty>, answer: sendUnaryData<Empty>): void => {
       let over = false;
       const finish = (error?: unknown): void => {
@@ -192,7 +189,7 @@ class Guard {
       call.on('end', () => finish());
       call.on('cancelled', () => finish());
       try {
-        this.check(call);
+        this.check(call, allowed);
         handle(inboxOf(call, finish));
       } catch (error) {
         finish(error);
@@ -255,11 +252,17 @@ function outboxOf<T>(call: ServerWritableStream<unknown, T>): Outbox<T> {
   };
 }
 
+const WORKER = ['worker'] as const;
+const SERVER = ['server'] as const;
+const OPERATOR = ['operator'] as const;
+
 function exchangeOf(handlers: ExchangeHandlers, guard: Guard) {
   return {
-    Attend: guard.unary((request: AttendRequest) => handlers.attend(request)),
-    Push: guard.clientStream((messages: Inbox<PushMessage>) => handlers.push(messages)),
-    Pull: guard.serverStream((request: PullRequest, out: Outbox<PullMessage>) => handlers.pull(request, out)),
+    Attend: guard.unary(WORKER, (request: AttendRequest) => handlers.attend(request)),
+    Push: guard.clientStream(WORKER, (messages: Inbox<PushMessage>) => handlers.push(messages)),
+    Pull: guard.serverStream(WORKER, (request: PullRequest, out: Outbox<PullMessage>) =>
+      handlers.pull(request, out),
+    ),
   };
 }
 
@@ -271,14 +274,23 @@ function coordinationOf(handlers: CoordinationHandlers, guard: Guard) {
       return {};
     };
   return {
-    Join: guard.unary((request: JoinRequest) => handlers.join(request)),
-    Heartbeat: guard.unary((request: HeartbeatRequest) => handlers.heartbeat(request)),
-    ReportEvaluation: guard.unary(nothing((request: EvaluationReport) => handlers.reportEvaluation(request))),
-    Enlist: guard.serverStream((request: EnlistRequest, out: Outbox<ServerCommand>) =>
+    Join: guard.unary(WORKER, (request: JoinRequest) => handlers.join(request)),
+    Heartbeat: guard.unary(WORKER, (request: HeartbeatRequest) => handlers.heartbeat(request)),
+    ReportEvaluation: guard.unary(
+      WORKER,
+      nothing((request: EvaluationReport) => handlers.reportEvaluation(request)),
+    ),
+    Enlist: guard.serverStream(SERVER, (request: EnlistRequest, out: Outbox<ServerCommand>) =>
       handlers.enlist(request, out),
     ),
-    ReportShard: guard.unary(nothing((request: ShardReport) => handlers.reportShard(request))),
-    Watch: guard.serverStream((_: Empty, out: Outbox<unknown>) => handlers.watch(out)),
-    Stop: guard.unary(nothing(() => handlers.stop())),
+    ReportShard: guard.unary(
+      SERVER,
+      nothing((request: ShardReport) => handlers.reportShard(request)),
+    ),
+    Watch: guard.serverStream(OPERATOR, (_: Empty, out: Outbox<unknown>) => handlers.watch(out)),
+    Stop: guard.unary(
+      OPERATOR,
+      nothing(() => handlers.stop()),
+    ),
   };
 }

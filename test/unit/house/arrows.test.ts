@@ -10,7 +10,7 @@ const ROOT = join(import.meta.dirname, '../../..');
 /** Room -> rooms it may import. */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
   crds: [],
-  protos: [],
+  protos: ['crds'],
   native: [],
   worker: ['native', 'protos', 'crds'],
   operator: ['crds', 'protos'],

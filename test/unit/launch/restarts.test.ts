@@ -1,9 +1,9 @@
 // When a process that ended is started again: a table.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { EXIT } from '../../../protos/exit-codes.ts';
 import type { ChildEnd } from '../../../worker/launch/child.ts';
 import { Restarts } from '../../../worker/launch/restarts.ts';
-import { EXIT } from '../../../worker/roles/exit-codes.ts';
 
 const killed: ChildEnd = { code: null, signal: 'SIGKILL', lastLines: [] };
 const crashed: ChildEnd = { code: EXIT.failed, signal: null, lastLines: ['a', 'b'] };

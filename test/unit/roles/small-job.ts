@@ -2,16 +2,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type RoleConfig, type RoleConfigInput, roleConfigSchema } from '../../../protos/role-config.ts';
 import type { Batch, Dataset } from '../../../worker/data/dataset.ts';
 import { stepsPerEpoch } from '../../../worker/data/order.ts';
 import { freePorts } from '../../../worker/launch/ports.ts';
 import { Random } from '../../../worker/random/philox.ts';
 import type { Log } from '../../../worker/roles/log.ts';
-import {
-  type RoleConfig,
-  type RoleConfigInput,
-  roleConfigSchema,
-} from '../../../worker/roles/role-config.ts';
 import { runServer } from '../../../worker/roles/run-server.ts';
 import { Trainer } from '../../../worker/roles/trainer.ts';
 import type { Workload } from '../../../worker/roles/workload.ts';
@@ -60,7 +56,7 @@ export async function configsOf(job: SmallJob): Promise<RoleConfig[]> {
     attempt: 0,
     workers: job.workers,
     servers: ports.map((port) => `127.0.0.1:${port}`),
-    token: 'a token of sixteen or more',
+    security: { kind: 'token' as const, token: 'a token of sixteen or more' },
     spec: {
       model: { layers: [{ dense: { units: 1 } }] },
       data: { train: { format: 'npy' as const, uri: '/nowhere' } },

@@ -21,16 +21,16 @@ export async function startFixture(
   handlers: Partial<ExchangeHandlers>,
   coordination?: Partial<CoordinationHandlers>,
 ): Promise<Fixture> {
-  const token = newToken();
+  const security = { kind: 'token', token: newToken() } as const;
   const listener = await listen({
     address: '127.0.0.1:0',
-    token,
+    security,
     chunkBytes: CHUNK_BYTES,
     peers: 4,
     exchange: handlers as ExchangeHandlers,
     ...(coordination ? { coordination: coordination as CoordinationHandlers } : {}),
   });
-  const peer = { address: `127.0.0.1:${listener.port}`, token, chunkBytes: CHUNK_BYTES };
+  const peer = { address: `127.0.0.1:${listener.port}`, security, chunkBytes: CHUNK_BYTES };
   const clients: { close(): void }[] = [];
   const keep = <T extends { close(): void }>(client: T): T => {
     clients.push(client);

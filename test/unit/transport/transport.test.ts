@@ -131,7 +131,7 @@ test('a call without the token of the job, or of another version, is refused', T
   let calls = 0;
   await using fixture = await startFixture({ attend: () => ({ step: ++calls }), push: () => calls++ });
   const right = { protocol: PROTOCOL, rank: 0, epoch: 1 };
-  const wrong = fixture.exchange({ token: 'x'.repeat(32) });
+  const wrong = fixture.exchange({ security: { kind: 'token', token: 'x'.repeat(32) } });
   await assert.rejects(wrong.attend(right, 1000), failsWith('WRONG_TOKEN'));
   await assert.rejects(wrong.push().finish(), failsWith('WRONG_TOKEN'));
   const newer = { ...right, protocol: { oldest: 7, newest: 9 } };
@@ -163,7 +163,7 @@ test('a port that is taken has its own error', TIMEOUT, async () => {
   const { listen } = await import('../../../worker/transport/listener.ts');
   const again = listen({
     address: fixture.peer.address,
-    token: fixture.peer.token,
+    security: fixture.peer.security,
     chunkBytes: CHUNK_BYTES,
     peers: 1,
     exchange: {} as never,

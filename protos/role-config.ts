@@ -1,0 +1,101 @@
+// Everything that one process of a job is told by what starts it: launcher and operator write it, `worker/main.ts` reads it.
+// The same in a pod and on a laptop. No environment variables.
+import { z } from 'zod';
+import { leptonJobSpecSchema } from '../crds/leptonjob.ts';
+
+const seconds = (value: number) => z.number().positive().default(value);
+const address = z.string().regex(/^[^\s/]+:\d{1,5}$/, 'expected host:port');
+
+const deadlinesSchema = z
+  .strictObject({
+    /** One call to a peer that is there. */
+    callSeconds: seconds(30),
+    /** A worker that says nothing for this long is lost and may be replaced. */
+    silentSeconds: seconds(120),
+    /** A process that gets nowhere for this long gives up. */
+    stallSeconds: seconds(900),
+    /** How long a finished coordinator waits for those who watch it to take the result. */
+    lingerSeconds: seconds(30),
+  })
+  .prefault({});
+
+/** What tests change about a process. Never set by the launcher on its own. */
+const testingSchema = z.strictObject({
+  /** Elements per chunk; default: 1 MiB of them. A multiple of the 4,096 that gradient norms are summed in. */
+  chunkLength: z.int().positive().multipleOf(4096).default(262_144),
+  /** Every message of the exchange is held back for a random time up to this. */
+  delayMs: z.number().min(0).default(0),
+  delaySeed: z.int().default(0),
+});
+
+/** How processes of a job know each other. */
+const securitySchema = z.discriminatedUnion('kind', [
+  /** Plain connections on the loopback interface. */
+  z.strictObject({ kind: z.literal('token'), token: z.string().min(16) }),
+  /** TLS both ways under the job's own authority. */
+  z.strictObject({
+    kind: z.literal('mutualTls'),
+    /** UID of the LeptonJob: every certificate of the job names it. */
+    jobUid: z.string().min(1),
+    /** Folder with ca.crt, tls.crt and tls.key. */
+    directory: z.string().min(1),
+  }),
+]);
+
+/** What all processes of a job have in common. */
+export const jobConfigSchema = z.strictObject({
+  job: z.strictObject({
+    name: z.string().min(1),
+    /** Names this run among others of the same job. */
+    run: z.string().regex(/^[a-z0-9]{4,40}$/),
+  }),
+  workers: z.int().min(1),
+  /** Addresses of all parameter servers, by index. */
+  servers: z.array(address).min(1),
+  /** Where a server listens; default: its own address in `servers`. */
+  listen: address.optional(),
+  security: securitySchema,
+  spec: leptonJobSpecSchema,
+  seed: z.int().min(0),
+  /** Output folder of the run. */
+  directory: z.string().min(1),
+  /** Checkpoint store, shared by all servers. */
+  checkpointUri: z.string().min(1),
+  /** Go on from the newest checkpoint of any earlier run in the store. */
+  resume: z.boolean().default(false),
+  /** Threads of the engine. */
+  threads: z.int().min(1).default(1),
+  /** End when standard input ends: the launcher has died. */
+  exitWithParent: z.boolean().default(false),
+  /** File that takes the last words of the process, as a `lastWordsSchema`. */
+  lastWordsFile: z.string().min(1).optional(),
+  deadlines: deadlinesSchema,
+  testing: testingSchema.prefault({}),
+});
+
+/** Which process of the job this one is. */
+export const placeSchema = z.strictObject({
+  role: z.enum(['server', 'worker']),
+  /** Of a worker: its rank. Of a server: its index; server 0 hosts the coordinator. */
+  rank: z.int().min(0),
+  /** Grows with every start of this process. */
+  attempt: z.int().min(0).max(4095),
+});
+
+export const roleConfigSchema = jobConfigSchema.extend(placeSchema.shape);
+
+export type JobConfigInput = z.input<typeof jobConfigSchema>;
+export type RoleConfig = z.output<typeof roleConfigSchema>;
+export type RoleConfigInput = z.input<typeof roleConfigSchema>;
+
+/** How a process ended, for whoever looks after its connection is gone: at most 4,096 bytes of JSON. */
+export const lastWordsSchema = z.object({
+  phase: z.enum(['Succeeded', 'Failed', 'Stopped']),
+  code: z.string().max(64).optional(),
+  message: z.string().max(2048).optional(),
+  step: z.int().min(0).optional(),
+  steps: z.int().min(0).optional(),
+  metrics: z.record(z.string().max(64), z.number()).optional(),
+});
+
+export type LastWords = z.output<typeof lastWordsSchema>;
