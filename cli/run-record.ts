@@ -3,11 +3,10 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { LeptonJob } from '../crds/leptonjob.ts';
-import type { LeptonJobStatus } from '../crds/status.ts';
 import { engine } from '../native/engine.ts';
 
 import { writeAtomically } from '../worker/formats/atomic-file.ts';
-import type { JobResult } from '../worker/protocol/progress.ts';
+import type { JobPhase, JobResult } from '../worker/protocol/progress.ts';
 import { leptonVersion } from './version.ts';
 
 export const RECORD_FILE = 'run.json';
@@ -54,7 +53,7 @@ export async function writeRunRecord(start: RunStart, result?: JobResult): Promi
   await writeAtomically(join(start.directory, RECORD_FILE), [`${JSON.stringify(record, null, 2)}\n`]);
 }
 
-function statusOf(result: JobResult | undefined): LeptonJobStatus {
+function statusOf(result: JobResult | undefined): { phase: JobPhase; message?: string } {
   if (!result) return { phase: 'Starting' };
   return { phase: result.phase, ...(result.error ? { message: result.error.message } : {}) };
 }

@@ -3,7 +3,7 @@ import { GROUP, KIND, leptonJobSchema, VERSION } from './leptonjob.ts';
 import { statusSchema } from './status.ts';
 import { type StructuralSchema, toStructural } from './structural.ts';
 
-const PLURAL = 'leptonjobs';
+export const PLURAL = 'leptonjobs';
 export const CRD_NAME = `${PLURAL}.${GROUP}`;
 
 /** The schema of a whole LeptonJob, as an API server holds it: metadata is the server's own business. */
@@ -20,11 +20,18 @@ export function leptonJobStructural(): StructuralSchema {
   return { ...rest, required: required ?? [], properties: properties as Record<string, StructuralSchema> };
 }
 
+/** `priority: 1` shows with `-o wide` alone. */
 const COLUMNS = [
   { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
+  { name: 'Ready', type: 'integer', jsonPath: '.status.worker.ready', description: 'Workers that are ready' },
+  { name: 'Workers', type: 'integer', jsonPath: '.spec.worker.replicas' },
   { name: 'Step', type: 'integer', jsonPath: '.status.progress.step' },
   { name: 'Steps', type: 'integer', jsonPath: '.status.progress.steps' },
-  { name: 'Workers', type: 'integer', jsonPath: '.spec.worker.replicas' },
+  { name: 'Loss', type: 'number', jsonPath: '.status.progress.loss' },
+  { name: 'Samples/s', type: 'number', jsonPath: '.status.progress.samplesPerSecond' },
+  { name: 'Goodput', type: 'number', jsonPath: '.status.goodput.ratio' },
+  { name: 'Restarts', type: 'integer', jsonPath: '.status.restarts', priority: 1 },
+  { name: 'Waiting', type: 'string', jsonPath: '.status.waiting.on', priority: 1 },
   { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
 ] as const;
 
@@ -49,7 +56,14 @@ export function customResourceDefinition() {
           name: VERSION,
           served: true,
           storage: true,
-          subresources: { status: {} },
+          subresources: {
+            status: {},
+            scale: {
+              specReplicasPath: '.spec.worker.replicas',
+              statusReplicasPath: '.status.worker.replicas',
+              labelSelectorPath: '.status.worker.selector',
+            },
+          },
           additionalPrinterColumns: COLUMNS,
           schema: { openAPIV3Schema: leptonJobStructural() },
         },

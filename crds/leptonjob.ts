@@ -4,7 +4,8 @@ import { z } from 'zod';
 import { dataSourceSchema } from './data-source.ts';
 import { path, text, whole } from './fields.ts';
 import { layerSchema } from './layers.ts';
-import { atMostOneOf, exactlyOneOf, type Rule, withRules } from './rules.ts';
+import { atMostOneOf, exactlyOneOf, type Rule, unchanged, withRules } from './rules.ts';
+import { parameterServerSchema, runningFields, workerSchema } from './running.ts';
 import { trainingSchema } from './training.ts';
 
 export const GROUP = 'lepton.ai';
@@ -81,16 +82,8 @@ export const leptonJobSpecSchema = withRules(
         .strictObject({ consistency: consistencySchema.prefault({}).describe('What a step waits for') })
         .prefault({})
         .describe('How workers exchange gradients'),
-      worker: z
-        .strictObject({ replicas: whole(1, 1024).default(1).describe('Number of workers') })
-        .prefault({})
-        .describe('Processes that compute gradients'),
-      parameterServer: z
-        .strictObject({
-          replicas: whole(1, 64).default(1).describe('Number of servers; parameters are split by bytes'),
-        })
-        .prefault({})
-        .describe('Processes that hold the parameters and apply the optimizer'),
+      worker: workerSchema.prefault({}),
+      parameterServer: parameterServerSchema.prefault({}),
       checkpoint: z
         .strictObject({
           uri: path()
@@ -113,15 +106,11 @@ export const leptonJobSpecSchema = withRules(
         })
         .prefault({})
         .describe('Where the model, the history and the curves go'),
-      maxRestarts: whole(0, 1_000_000)
-        .default(3)
-        .describe('How many processes may be replaced before the job fails'),
-      activeDeadlineSeconds: whole(1, 31_536_000)
-        .exactOptional()
-        .describe('Longest time the job may run; then it stops with a checkpoint and counts as failed'),
+      ...runningFields,
     })
     .describe('What the job should do'),
   dataUnlessProgram,
+  unchanged('managedBy', 'model', 'training', 'exchange'),
 );
 
 const nameRule: Rule = {

@@ -15,14 +15,18 @@ export interface Rule {
 export const VALIDATIONS = 'x-kubernetes-validations';
 
 /** Attaches rules to an object schema, for both judges. */
-export function withRules<T extends z.ZodObject>(schema: T, ...rules: readonly Rule[]): T {
+export function withRules<T extends z.ZodObject | z.ZodRecord>(schema: T, ...rules: readonly Rule[]): T {
   const validations = rules.map(({ cel, message }) => ({ rule: cel, message }));
-  return schema.meta({ ...schema.meta(), [VALIDATIONS]: validations }).superRefine((value, context) => {
+  const described: z.ZodObject | z.ZodRecord = schema.meta({ ...schema.meta(), [VALIDATIONS]: validations });
+  return described.superRefine((value, context) => {
     for (const rule of rules) {
-      if (!rule.holds(value))
-        context.addIssue({ code: 'custom', message: `${rule.message}, got ${rule.got(value)}` });
+      if (!rule.holds(value as Readonly<Record<string, unknown>>))
+        context.addIssue({
+          code: 'custom',
+          message: `${rule.message}, got ${rule.got(value as Readonly<Record<string, unknown>>)}`,
+        });
     }
-  });
+  }) as T;
 }
 
 export function exactlyOneOf(...keys: readonly string[]): Rule {
@@ -51,6 +55,16 @@ export function onlyWith(key: string, discriminator: string, values: readonly st
     message: `expected ${key} only with ${discriminator} ${values.join(', ')}`,
     holds: (self) => self[key] === undefined || values.includes(String(self[discriminator])),
     got: (self) => `${discriminator} ${self[discriminator]}`,
+  };
+}
+
+/** Fields that an update may not change. Only an API server knows what was there before. */
+export function unchanged(...keys: readonly string[]): Rule {
+  return {
+    cel: keys.map((key) => `self.${key} == oldSelf.${key}`).join(' && '),
+    message: `${keys.join(', ')} cannot be changed: make another job`,
+    holds: () => true,
+    got: () => '',
   };
 }
 

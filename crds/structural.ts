@@ -28,6 +28,8 @@ export interface StructuralSchema {
   anyOf?: StructuralSchema[];
   'x-kubernetes-int-or-string'?: true;
   'x-kubernetes-preserve-unknown-fields'?: true;
+  'x-kubernetes-list-type'?: 'atomic' | 'map' | 'set';
+  'x-kubernetes-list-map-keys'?: string[];
   'x-kubernetes-validations'?: { rule: string; message: string }[];
 }
 
@@ -117,6 +119,7 @@ const KEYWORDS = new Set<string>([
   ],
   ...['exclusiveMaximum', 'minLength', 'maxLength', 'minItems', 'maxItems', 'minProperties', 'maxProperties'],
   ...['required', 'properties', 'additionalProperties', 'items', 'anyOf', VALIDATIONS],
+  ...['x-kubernetes-list-type', 'x-kubernetes-list-map-keys'],
 ]);
 
 function structural(printed: JsonSchema, path: string): StructuralSchema {

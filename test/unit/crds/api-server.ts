@@ -117,6 +117,7 @@ function validateObject(schema: StructuralSchema, value: JsonObject, path: strin
 
 function validateRules(schema: StructuralSchema, value: Json, path: string, problems: string[]): void {
   for (const { rule, message } of schema['x-kubernetes-validations'] ?? []) {
+    if (rule.includes('oldSelf')) continue; // runs on updates alone
     if (!evaluateCel(rule, value)) problems.push(`${path}: ${message}`);
   }
 }
@@ -124,6 +125,7 @@ function validateRules(schema: StructuralSchema, value: Json, path: string, prob
 /** The part of CEL that the rules use, by rewriting it to JavaScript: has(), in [...], size(), matches(). */
 export function evaluateCel(rule: string, self: Json): boolean {
   const script = rule
+    .replaceAll(/\bself\.all\((\w+), /g, 'Object.keys(self).every(($1) => ')
     .replaceAll(/\bhas\((self(?:\.\w+)*)\.(\w+)\)/g, "('$2' in $1)")
     .replaceAll(/(\S+) in (\[[^\]]*\])/g, '$2.includes($1)')
     .replaceAll(/(\S+)\.matches\(('[^']*')\)/g, 'new RegExp($2).test($1)')

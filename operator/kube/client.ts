@@ -1,0 +1,219 @@
+// REST calls to an API server: plain JSON, pooled connections, deadlines, retries of what the server asks to retry. Knows no
+// kind of object. Authentication is client-node's KubeConfig.
+import { Agent as HttpAgent, type IncomingMessage, request as requestPlain } from 'node:http';
+import { Agent, type RequestOptions, request as requestTls } from 'node:https';
+import { KubeConfig } from '@kubernetes/client-node';
+import { ApiError, apiErrorOf } from './errors.ts';
+
+export interface ClientOptions {
+  readonly config: KubeConfig;
+  /** `name/version`, for the server's audit log. */
+  readonly userAgent: string;
+  /** Requests under way at once; more wait. Default 32. */
+  readonly maxInFlight?: number;
+  /** Of one try. Default 30 s. */
+  readonly timeoutMs?: number;
+  readonly observe?: (call: { verb: string; status: number; seconds: number }) => void;
+}
+
+export interface Call {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
+  readonly body?: unknown;
+  readonly contentType?: string;
+  readonly signal?: AbortSignal;
+}
+
+const MAX_TRIES = 4;
+const FIRST_RETRY_MS = 200;
+const LONGEST_RETRY_MS = 10_000;
+/** Answers above this are not an API server's: pages of 500 objects of 1.5 MiB at most would be near. */
+const MAX_ANSWER_BYTES = 768 * 2 ** 20;
+
+export class KubeClient {
+  readonly #options: ClientOptions;
+  readonly #server: URL;
+  readonly #slots: Slots;
+  #agent: Agent | HttpAgent | undefined;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    const cluster = options.config.getCurrentCluster();
+    if (!cluster) throw new RangeError('kubeconfig: expected a current context with a cluster, got none');
+    this.#server = new URL(cluster.server);
+    this.#slots = new Slots(options.maxInFlight ?? 32);
+  }
+
+  /** The answer as JSON. Throws ApiError. Retries 429 and, where nothing can happen twice, lost connections and 5xx. */
+  async call<T>(call: Call): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#slots.use(() => this.#once<T>(call));
+      } catch (error) {
+        if (!(error instanceof ApiError) || attempt >= MAX_TRIES || !mayRepeat(call, error)) throw error;
+        await pause(retryDelayMs(error, attempt), call.signal);
+      }
+    }
+  }
+
+  /** An open stream of lines; the caller ends it with the signal. Throws ApiError where the server refuses. */
+  async stream(call: Call): Promise<IncomingMessage> {
+    const response = await this.#send(call);
+    if (response.statusCode === 200) return response;
+    throw await refusalOf(call, response);
+  }
+
+  close(): void {
+    this.#agent?.destroy();
+  }
+
+  async #once<T>(call: Call): Promise<T> {
+    const started = performance.now();
+    let status = 0;
+    try {
+      const timeout = AbortSignal.timeout(this.#options.timeoutMs ?? 30_000);
+      const signal = call.signal ? AbortSignal.any([call.signal, timeout]) : timeout;
+      const response = await this.#send({ ...call, signal });
+      status = response.statusCode ?? 0;
+      if (status >= 400) throw await refusalOf(call, response);
+      return JSON.parse(await textOf(call, response)) as T;
+    } finally {
+      this.#options.observe?.({ verb: call.method, status, seconds: (performance.now() - started) / 1000 });
+    }
+  }
+
+  async #send(call: Call): Promise<IncomingMessage> {
+    const options = await this.#requestOptions(call);
+    const body = call.body === undefined ? undefined : JSON.stringify(call.body);
+    return await new Promise((resolve, reject) => {
+      const send = this.#server.protocol === 'http:' ? requestPlain : requestTls;
+      const request = send(options, resolve);
+      request.on('error', (cause) => reject(unreachable(call, cause)));
+      request.end(body);
+    });
+  }
+
+  async #requestOptions({
+    method,
+    path,
+    query = {},
+    body,
+    contentType,
+    signal,
+  }: Call): Promise<RequestOptions> {
+    const url = new URL(this.#server.pathname.replace(/\/$/, '') + path, this.#server);
+    for (const [key, value] of Object.entries(query))
+      if (value !== undefined) url.searchParams.set(key, String(value));
+    const options: RequestOptions = {
+      method,
+      protocol: url.protocol,
+      hostname: url.hostname.replace(/^\[|\]$/g, ''),
+      port: url.port,
+      path: url.pathname + url.search,
+      headers: {
+        Accept: 'application/json',
+        'User-Agent': this.#options.userAgent,
+        ...(body === undefined ? {} : { 'Content-Type': contentType ?? 'application/json' }),
+      },
+      ...(signal ? { signal } : {}),
+    };
+    await this.#options.config.applyToHTTPSOptions(options);
+    options.agent = this.#pool(options);
+    return options;
+  }
+
+  /** One pool for all calls; client-node would make an agent for each. */
+  #pool(options: RequestOptions): Agent | HttpAgent {
+    const kept = { keepAlive: true, keepAliveMsecs: 30_000, maxSockets: 64, timeout: 0 };
+    if (this.#server.protocol === 'http:') this.#agent ??= new HttpAgent(kept);
+    const { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername } = {
+      ...(options.agent as Agent | undefined)?.options,
+      ...options,
+    };
+    const given = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
+    const tls = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+    this.#agent ??= new Agent({ ...kept, ...tls });
+    return this.#agent;
+  }
+}
+
+/** Lost answers to a create, an update with resourceVersion or a delete with preconditions cannot do harm twice. */
+function mayRepeat({ signal }: Call, error: ApiError): boolean {
+  return error.retryable && signal?.aborted !== true;
+}
+
+function retryDelayMs({ retryAfterMs }: ApiError, attempt: number): number {
+  const backOff = Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), LONGEST_RETRY_MS);
+  return (Math.min(retryAfterMs ?? 0, LONGEST_RETRY_MS) || backOff) * (1 + Math.random() * 0.2);
+}
+
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const end = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener('abort', end);
+  });
+}
+
+async function refusalOf(call: Call, response: IncomingMessage): Promise<ApiError> {
+  const body = await textOf(call, response).catch(() => '');
+  const retryAfter = response.headers['retry-after'];
+  return apiErrorOf(`${call.method} ${call.path}`, response.statusCode ?? 0, body, retryAfter);
+}
+
+async function textOf(call: Call, response: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const part of response) {
+      bytes += (part as Buffer).length;
+      if (bytes > MAX_ANSWER_BYTES) throw new RangeError(`answer of more than ${MAX_ANSWER_BYTES} bytes`);
+      parts.push(part as Buffer);
+    }
+  } catch (cause) {
+    throw unreachable(call, cause);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
+
+function unreachable({ method, path }: Call, cause: unknown): ApiError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new ApiError(`${method} ${path}: ${message}`, { status: 0, reason: 'Unreachable' }, { cause });
+}
+
+/** Lets so many work at once; the others wait in order. */
+class Slots {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async use<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#free++;
+    }
+  }
+}
+
+/** `KUBECONFIG`, ~/.kube/config, or the pod's own service account. */
+export function defaultKubeConfig(path?: string, context?: string): KubeConfig {
+  const config = new KubeConfig();
+  if (path !== undefined) config.loadFromFile(path);
+  else config.loadFromDefault();
+  if (context !== undefined) config.setCurrentContext(context);
+  return config;
+}

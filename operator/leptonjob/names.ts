@@ -1,0 +1,46 @@
+// Names, labels and reasons of everything that a LeptonJob has on a cluster. Pure; the one place where they are made.
+import { PLURAL } from '../../crds/crd.ts';
+import { GROUP, KIND, VERSION } from '../../crds/leptonjob.ts';
+import type { Resource } from '../kube/objects.ts';
+
+export const LEPTON_JOBS: Resource = {
+  apiVersion: `${GROUP}/${VERSION}`,
+  kind: KIND,
+  plural: PLURAL,
+  namespaced: true,
+};
+
+export type Role = 'worker' | 'server';
+export const ROLES = ['server', 'worker'] as const;
+
+export const LABELS = {
+  jobName: `${GROUP}/job-name`,
+  jobUid: `${GROUP}/job-uid`,
+  role: `${GROUP}/role`,
+  rank: `${GROUP}/rank`,
+  attempt: `${GROUP}/attempt`,
+  /** Of the job's config that a pod was started with. */
+  config: `${GROUP}/config`,
+} as const;
+
+/** The port that every parameter server listens on. */
+export const SERVER_PORT = 2222;
+export const CONTAINER = 'lepton';
+
+export const podName = (job: string, role: Role, rank: number): string => `${job}-${role}-${rank}`;
+export const serviceName = (job: string): string => job;
+export const configName = (job: string): string => `${job}-config`;
+export const authorityName = (job: string): string => `${job}-ca`;
+export const certificateName = (job: string, role: Role): string => `${job}-${role}-tls`;
+export const networkPolicyName = (job: string): string => job;
+export const podGroupName = (job: string): string => job;
+
+export function selectorOf(jobName: string, role?: Role): Readonly<Record<string, string>> {
+  return { [LABELS.jobName]: jobName, ...(role ? { [LABELS.role]: role } : {}) };
+}
+
+export function selectorText(selector: Readonly<Record<string, string>>): string {
+  return Object.entries(selector)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
+}

@@ -1,0 +1,253 @@
+// A real control plane for tests: etcd and kube-apiserver, with controller manager and scheduler where they are asked for. The
+// programs come from build.sh. Everything lies in one temporary folder and ends with `await using`.
+import { execFile } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { KubeConfig } from '@kubernetes/client-node';
+import { KubeApi } from '../../operator/kube/api.ts';
+import { KubeClient } from '../../operator/kube/client.ts';
+import { freePorts } from '../../worker/launch/ports.ts';
+import { Daemon, until } from './daemon.ts';
+
+export type Minor = '1.35' | '1.36' | '1.37';
+
+export interface ControlPlaneOptions {
+  readonly minor?: Minor;
+  /** Beside the API server. */
+  readonly with?: readonly ('kube-controller-manager' | 'kube-scheduler')[];
+  /** More flags of the API server. */
+  readonly flags?: readonly string[];
+  readonly authorization?: 'RBAC' | 'AlwaysAllow';
+  /** Network namespace and the address in it; default: loopback of this host. */
+  readonly network?: { readonly name: string; readonly address: string };
+}
+
+/** Bearer token -> user, uid, groups. `admin` may do everything. */
+export const ADMIN_TOKEN = 'token-of-the-admin';
+
+export interface ControlPlane extends AsyncDisposable {
+  readonly server: string;
+  readonly folder: string;
+  /** Of build.sh. */
+  readonly programs: string;
+  readonly api: KubeApi;
+  kubeConfig(token?: string, server?: string): KubeConfig;
+  /** Writes one and gives its path. */
+  kubeConfigFile(name: string, token?: string): Promise<string>;
+  addUser(name: string, groups: readonly string[]): Promise<string>;
+  kubectl(...args: readonly string[]): Promise<string>;
+  auditLog(): Promise<readonly AuditEvent[]>;
+  readonly apiServer: Daemon;
+}
+
+export interface AuditEvent {
+  readonly verb: string;
+  readonly user: { readonly username: string };
+  readonly userAgent?: string;
+  readonly objectRef?: { readonly resource: string; readonly name?: string; readonly subresource?: string };
+  readonly responseStatus?: { readonly code: number };
+  readonly requestReceivedTimestamp: string;
+}
+
+const run = promisify(execFile);
+const START_MS = 60_000;
+
+export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
+  const programs = await buildPrograms(options);
+  const folder = await mkdtemp(join(tmpdir(), 'lepton-control-plane-'));
+  const daemons: Daemon[] = [];
+  try {
+    return await start(options, programs, folder, daemons);
+  } catch (error) {
+    await stop(daemons, folder);
+    throw error;
+  }
+}
+
+export async function buildPrograms(options: Pick<ControlPlaneOptions, 'minor' | 'with'>, ...more: string[]) {
+  const names = ['etcd', 'kube-apiserver', ...(options.with ?? []), ...more];
+  const script = join(import.meta.dirname, 'build.sh');
+  const { stdout } = await run(script, [options.minor ?? '1.37', ...names], { maxBuffer: 2 ** 26 });
+  return stdout.trim();
+}
+
+async function start(
+  options: ControlPlaneOptions,
+  programs: string,
+  folder: string,
+  daemons: Daemon[],
+): Promise<ControlPlane> {
+  const host = options.network?.address ?? '127.0.0.1';
+  const [etcdPort, peerPort, apiPort, managerPort, schedulerPort] = (await freePorts(5)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const daemon = (name: string, flags: readonly string[]): Daemon => {
+    const made = new Daemon({
+      name,
+      command: [join(programs, name), ...flags],
+      logFile: join(folder, `${name}.log`),
+      network: options.network?.name,
+    });
+    daemons.push(made);
+    return made;
+  };
+  const server = `https://${host}:${apiPort}`;
+  await writeKeys(folder);
+  daemon('etcd', etcdFlags(folder, etcdPort, peerPort));
+  const apiServer = daemon('kube-apiserver', apiServerFlags(options, folder, host, apiPort, etcdPort));
+  const kubeConfig = (token = ADMIN_TOKEN, at = server): KubeConfig => kubeConfigOf(folder, at, token);
+  const writeConfig = async (name: string, token = ADMIN_TOKEN): Promise<string> => {
+    const path = join(folder, `${name}.kubeconfig`);
+    await writeFile(path, kubeConfig(token).exportConfig(), { mode: 0o600 });
+    return path;
+  };
+  const certificate = join(folder, 'certificates', 'apiserver.crt');
+  await until('certificate of the API server', START_MS, () => readFile(certificate), apiServer);
+  const api = new KubeApi(new KubeClient({ config: kubeConfig(), userAgent: 'lepton-test/1' }));
+  const ready = () => api.client.call({ method: 'GET', path: '/api/v1/namespaces/default' });
+  await until('API server', START_MS, ready, apiServer);
+  const adminConfig = await writeConfig('admin');
+  if (options.with?.includes('kube-controller-manager'))
+    daemon('kube-controller-manager', managerFlags(folder, adminConfig, certificate, managerPort));
+  if (options.with?.includes('kube-scheduler'))
+    daemon('kube-scheduler', [
+      `--kubeconfig=${adminConfig}`,
+      `--secure-port=${schedulerPort}`,
+      '--leader-elect=false',
+      `--authentication-kubeconfig=${adminConfig}`,
+      `--authorization-kubeconfig=${adminConfig}`,
+    ]);
+  return {
+    server,
+    folder,
+    programs,
+    api,
+    apiServer,
+    kubeConfig,
+    kubeConfigFile: writeConfig,
+    addUser: (name, groups) => addUser(folder, name, groups),
+    kubectl: async (...args) => {
+      const { stdout } = await run(join(programs, 'kubectl'), ['--kubeconfig', adminConfig, ...args]);
+      return stdout;
+    },
+    auditLog: async () =>
+      (await readFile(join(folder, 'audit.log'), 'utf8'))
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as AuditEvent),
+    [Symbol.asyncDispose]: async () => {
+      api.client.close();
+      await stop(daemons, folder);
+    },
+  };
+}
+
+async function stop(daemons: readonly Daemon[], folder: string): Promise<void> {
+  for (const daemon of daemons.toReversed()) await daemon.stop();
+  if (process.env['LEPTON_KEEP_LOGS'] === undefined) await rm(folder, { recursive: true, force: true });
+  else console.error(`logs kept in ${folder}`);
+}
+
+function etcdFlags(folder: string, port: number, peerPort: number): string[] {
+  const [client, peer] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${peerPort}`];
+  return [
+    `--data-dir=${join(folder, 'etcd')}`,
+    `--listen-client-urls=${client}`,
+    `--advertise-client-urls=${client}`,
+    `--listen-peer-urls=${peer}`,
+    `--initial-advertise-peer-urls=${peer}`,
+    `--initial-cluster=default=${peer}`,
+    '--unsafe-no-fsync',
+    '--log-level=warn',
+  ];
+}
+
+function apiServerFlags(
+  { authorization = 'RBAC', flags = [], network }: ControlPlaneOptions,
+  folder: string,
+  host: string,
+  port: number,
+  etcdPort: number,
+): string[] {
+  return [
+    `--etcd-servers=http://127.0.0.1:${etcdPort}`,
+    `--bind-address=${host}`,
+    `--secure-port=${port}`,
+    `--cert-dir=${join(folder, 'certificates')}`,
+    `--token-auth-file=${join(folder, 'tokens.csv')}`,
+    `--authorization-mode=${authorization === 'RBAC' ? 'Node,RBAC' : 'AlwaysAllow'}`,
+    '--service-cluster-ip-range=10.96.0.0/16',
+    '--service-account-issuer=https://kubernetes.default.svc',
+    `--service-account-key-file=${join(folder, 'service-account.pub')}`,
+    `--service-account-signing-key-file=${join(folder, 'service-account.key')}`,
+    `--audit-policy-file=${join(folder, 'audit.yaml')}`,
+    `--audit-log-path=${join(folder, 'audit.log')}`,
+    '--enable-priority-and-fairness=true',
+    '--allow-privileged=true',
+    // The address of this server as an endpoint of `kubernetes.default`: none may be a loopback address.
+    ...(network ? [`--advertise-address=${host}`] : ['--endpoint-reconciler-type=none']),
+    ...flags,
+  ];
+}
+
+function managerFlags(folder: string, kubeconfig: string, certificate: string, port: number): string[] {
+  return [
+    `--kubeconfig=${kubeconfig}`,
+    `--authentication-kubeconfig=${kubeconfig}`,
+    `--authorization-kubeconfig=${kubeconfig}`,
+    `--service-account-private-key-file=${join(folder, 'service-account.key')}`,
+    `--root-ca-file=${certificate}`,
+    `--secure-port=${port}`,
+    '--leader-elect=false',
+    '--use-service-account-credentials=true',
+    '--node-monitor-grace-period=20s',
+    '--controllers=*',
+  ];
+}
+
+/** Users, the key of service accounts, the audit policy. */
+async function writeKeys(folder: string): Promise<void> {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const secret = { mode: 0o600 };
+  await writeFile(join(folder, 'tokens.csv'), `${ADMIN_TOKEN},admin,admin,"system:masters"\n`, secret);
+  await writeFile(
+    join(folder, 'service-account.key'),
+    privateKey.export({ type: 'pkcs1', format: 'pem' }),
+    secret,
+  );
+  await writeFile(join(folder, 'service-account.pub'), publicKey.export({ type: 'spki', format: 'pem' }));
+  const policy = {
+    apiVersion: 'audit.k8s.io/v1',
+    kind: 'Policy',
+    omitStages: ['RequestReceived'],
+    rules: [{ level: 'Metadata' }],
+  };
+  await writeFile(join(folder, 'audit.yaml'), JSON.stringify(policy));
+}
+
+/** Read at the start of the API server alone: users are added before it, or by certificate. */
+async function addUser(folder: string, name: string, groups: readonly string[]): Promise<string> {
+  const token = `token-of-${name.replaceAll(/[^a-z0-9]/g, '-')}`;
+  const line = `${token},${name},${name},"${groups.join(',')}"\n`;
+  const path = join(folder, 'tokens.csv');
+  await writeFile(path, (await readFile(path, 'utf8')) + line, { mode: 0o600 });
+  return token;
+}
+
+function kubeConfigOf(folder: string, server: string, token: string): KubeConfig {
+  const config = new KubeConfig();
+  config.loadFromOptions({
+    clusters: [{ name: 'test', server, caFile: join(folder, 'certificates', 'apiserver.crt') }],
+    users: [{ name: 'test', token }],
+    contexts: [{ name: 'test', cluster: 'test', user: 'test' }],
+    currentContext: 'test',
+  });
+  return config;
+}
