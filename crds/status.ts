@@ -48,10 +48,16 @@ export const statusSchema = z
     completionTime: time().exactOptional().describe('When the job ended'),
     activeSeconds: ratio().exactOptional().describe('Time the job has run, up to activeSince'),
     activeSince: time().exactOptional().describe('Since when the clock of activeDeadlineSeconds runs'),
-    attempt: z.int().min(0).max(4095).exactOptional().describe('Grows with every replacement of pods'),
+    attempt: z.int().min(0).max(1_000_000).exactOptional().describe('Grows with every replacement of pods'),
     restarts: count().exactOptional().describe('Replacements that count towards maxRestarts'),
     run: words(40).exactOptional().describe('Names the checkpoints of this job'),
-    replacing: z.array(words(64)).max(2048).exactOptional().describe('UIDs of pods that are being replaced'),
+    assembled: z.boolean().exactOptional().describe('All pods of the present run have existed at once'),
+    replacing: z
+      .array(words(128))
+      .max(2048)
+      .exactOptional()
+      .describe('Pods that are being replaced, as name/uid; no uid where the pod vanished'),
+    backOffUntil: time().exactOptional().describe('Replacements wait until then'),
     excludedNodes: z.array(words(253)).max(64).exactOptional().describe('Nodes that pods keep away from'),
     stopping: z
       .strictObject({
@@ -87,7 +93,9 @@ export const statusSchema = z
     goodput: z
       .strictObject({
         ratio: z.number().min(0).max(1).describe('Share of the active time in which training went forward'),
+        productiveSeconds: ratio().describe('Time in which training went forward'),
         lostSeconds: numbers(16).describe('Time lost, by cause'),
+        since: time().describe('Up to when this has been counted'),
       })
       .exactOptional()
       .describe('What became of the time'),

@@ -79,7 +79,7 @@ export const placeSchema = z.strictObject({
   /** Of a worker: its rank. Of a server: its index; server 0 hosts the coordinator. */
   rank: z.int().min(0),
   /** Grows with every start of this process. */
-  attempt: z.int().min(0).max(4095),
+  attempt: z.int().min(0).max(1_000_000),
 });
 
 export const roleConfigSchema = jobConfigSchema.extend(placeSchema.shape);

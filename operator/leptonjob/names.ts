@@ -29,9 +29,9 @@ export const CONTAINER = 'lepton';
 
 export const podName = (job: string, role: Role, rank: number): string => `${job}-${role}-${rank}`;
 export const serviceName = (job: string): string => job;
-export const configName = (job: string): string => `${job}-config`;
-export const authorityName = (job: string): string => `${job}-ca`;
-export const certificateName = (job: string, role: Role): string => `${job}-${role}-tls`;
+/** Configs are immutable: another content has another name. */
+export const configName = (job: string, digest: string): string => `${job}-config-${digest}`;
+export const certificatesName = (job: string): string => `${job}-tls`;
 export const networkPolicyName = (job: string): string => job;
 export const podGroupName = (job: string): string => job;
 

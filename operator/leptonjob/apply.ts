@@ -1,0 +1,181 @@
+// Carries out the steps of a plan. A child that exists already is as good as made, if it is this job's; if it is somebody else's it
+// is left alone and reported. Decides nothing else.
+import type { OperatorConfig } from '../config.ts';
+import type { KubeApi } from '../kube/api.ts';
+import { type ApiError, isStatus } from '../kube/errors.ts';
+import {
+  CONFIG_MAPS,
+  controllerOf,
+  type KubeObject,
+  NETWORK_POLICIES,
+  PODS,
+  type Resource,
+  SECRETS,
+  SERVICES,
+  type Stored,
+} from '../kube/objects.ts';
+import { compareVersions } from '../kube/store.ts';
+import { makeCertificates } from './certificates.ts';
+import { configMapOf, networkPolicyOf, secretOf, serviceOf } from './children.ts';
+import type { ChildKind, JobEvent, LeptonJobObject, Step } from './job.ts';
+import { LEPTON_JOBS } from './names.ts';
+import { digestOf, jobConfigOf, podOf } from './pod.ts';
+import type { Run, Runs } from './runs.ts';
+
+export interface ApplyOptions {
+  readonly api: KubeApi;
+  readonly config: OperatorConfig;
+  readonly runs: Runs;
+  readonly nowMs: () => number;
+  readonly announce: (job: LeptonJobObject, event: JobEvent) => void;
+}
+
+const CONFLICT_MS = 30_000;
+/** Pods of one job are created so many at a time. */
+const AT_ONCE = 16;
+
+export class Applier {
+  readonly #options: ApplyOptions;
+
+  constructor(options: ApplyOptions) {
+    this.#options = options;
+  }
+
+  /** Throws ApiError; what was done until then stays done. */
+  async apply(job: LeptonJobObject, steps: readonly Step[]): Promise<void> {
+    const run = this.#options.runs.of(job);
+    delete run.rejected;
+    const failures: unknown[] = [];
+    for (let from = 0; from < steps.length && failures.length === 0; from += AT_ONCE) {
+      const results = await Promise.allSettled(
+        steps.slice(from, from + AT_ONCE).map((step) => this.#step(job, run, step)),
+      );
+      for (const result of results) if (result.status === 'rejected') failures.push(result.reason);
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async #step(job: LeptonJobObject, run: Run, step: Step): Promise<void> {
+    const { api, config } = this.#options;
+    const { namespace } = job.metadata;
+    switch (step.kind) {
+      case 'createChild':
+        await this.#createChild(job, run, step.child);
+        return;
+      case 'createPod': {
+        const digest = digestOf(jobConfigOf(job, workersOf(job)));
+        const pod = await this.#create(job, run, PODS, podOf(job, step, digest, config));
+        if (pod) {
+          run.writtenPod = later(run.writtenPod, pod.metadata.resourceVersion);
+          this.#options.announce(job, {
+            type: 'Normal',
+            reason: 'SuccessfulCreatePod',
+            message: `created pod ${pod.metadata.name}`,
+          });
+        }
+        return;
+      }
+      case 'deletePod': {
+        const grace = step.force ? { gracePeriodSeconds: 0 } : {};
+        await ignoring(
+          [404, 409],
+          api.delete(PODS, { namespace, name: step.name }, { uid: step.uid, ...grace }),
+        );
+        this.#options.announce(job, {
+          type: 'Normal',
+          reason: 'SuccessfulDeletePod',
+          message: `deleted pod ${step.name}`,
+        });
+        return;
+      }
+      case 'stopRun':
+        // Asked again at the next pass; the coordinator may be gone already.
+        await run.link?.stop().catch(() => {});
+        return;
+      case 'deleteJob':
+        await ignoring([404, 409], api.delete(LEPTON_JOBS, job.metadata, { uid: job.metadata.uid }));
+    }
+  }
+
+  async #createChild(job: LeptonJobObject, run: Run, child: ChildKind): Promise<void> {
+    switch (child) {
+      case 'service':
+        await this.#create(job, run, SERVICES, serviceOf(job));
+        return;
+      case 'config': {
+        const config = jobConfigOf(job, workersOf(job));
+        await this.#create(job, run, CONFIG_MAPS, configMapOf(job, config, digestOf(config)));
+        return;
+      }
+      case 'networkPolicy':
+        await this.#create(job, run, NETWORK_POLICIES, networkPolicyOf(job));
+        return;
+      case 'certificates': {
+        const files = await makeCertificates(job.metadata.uid, this.#options.nowMs());
+        await this.#create(job, run, SECRETS, secretOf(job, files));
+        await this.#options.runs.findCertificates(job);
+        return;
+      }
+      case 'podGroup':
+        throw new RangeError('no gang scheduler was found');
+    }
+  }
+
+  /** Undefined where it was there already. */
+  async #create(
+    job: LeptonJobObject,
+    run: Run,
+    resource: Resource,
+    object: KubeObject,
+  ): Promise<Stored | undefined> {
+    try {
+      return await this.#options.api.create(resource, object);
+    } catch (error) {
+      if (isStatus(error, 409)) await this.#mustBeOurs(job, run, resource, object);
+      else if (isStatus(error, 400, 403, 422)) this.#rejected(job, run, error);
+      else throw error;
+      return undefined;
+    }
+  }
+
+  async #mustBeOurs(
+    job: LeptonJobObject,
+    run: Run,
+    resource: Resource,
+    { metadata }: KubeObject,
+  ): Promise<void> {
+    const found = await ignoring([404], this.#options.api.get<Stored>(resource, metadata));
+    if (!found || controllerOf(found)?.uid === job.metadata.uid) return;
+    // One that the deletion of an earlier job of this name has not reached yet goes by itself.
+    if (found.metadata.deletionTimestamp !== undefined) return;
+    const message = `${resource.kind} ${metadata.name} exists and does not belong to this job: it is left as it is`;
+    run.conflict = { message, untilMs: this.#options.nowMs() + CONFLICT_MS };
+    this.#options.announce(job, { type: 'Warning', reason: 'NameConflict', message });
+  }
+
+  /** Quota, admission, validation: the server's words go to the status, and it is tried again. */
+  #rejected(job: LeptonJobObject, run: Run, error: ApiError): never {
+    const on = /exceeded quota/.test(error.message) ? 'Quota' : 'Admission';
+    run.rejected = { on, message: error.message.slice(0, 2048) };
+    this.#options.announce(job, { type: 'Warning', reason: 'FailedCreatePod', message: error.message });
+    throw error;
+  }
+}
+
+/** Of the present run. */
+export function workersOf({ spec, status }: LeptonJobObject): number {
+  return status?.worker?.replicas ?? spec.worker.replicas;
+}
+
+async function ignoring<T>(statuses: readonly number[], work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (isStatus(error, ...statuses)) return undefined;
+    throw error;
+  }
+}
+
+function later(known: string | undefined, version: string): string {
+  return known !== undefined && compareVersions(known, version) > 0 ? known : version;
+}

@@ -1,0 +1,74 @@
+// The objects of a job beside its pods: service, config, certificates, network policy. Pure.
+import type { JobConfigInput } from '../../protos/role-config.ts';
+import type { KubeObject } from '../kube/objects.ts';
+import type { LeptonJobObject } from './job.ts';
+import {
+  certificatesName,
+  configName,
+  LABELS,
+  networkPolicyName,
+  SERVER_PORT,
+  serviceName,
+} from './names.ts';
+import { childMetadata } from './pod.ts';
+
+/** Headless: names of the pods, also before they are ready, since they look for each other to become so. */
+export function serviceOf(job: LeptonJobObject): KubeObject {
+  return {
+    metadata: childMetadata(job, serviceName(job.metadata.name)),
+    spec: {
+      clusterIP: 'None',
+      publishNotReadyAddresses: true,
+      selector: { [LABELS.jobUid]: job.metadata.uid },
+      ports: [{ name: 'grpc', port: SERVER_PORT, targetPort: SERVER_PORT }],
+    },
+  } as KubeObject;
+}
+
+export function configMapOf(job: LeptonJobObject, config: JobConfigInput, digest: string): KubeObject {
+  return {
+    metadata: childMetadata(job, configName(job.metadata.name, digest)),
+    immutable: true,
+    data: { 'job.json': JSON.stringify(config) },
+  } as KubeObject;
+}
+
+export function secretOf(job: LeptonJobObject, files: Readonly<Record<string, string>>): KubeObject {
+  return {
+    metadata: childMetadata(job, certificatesName(job.metadata.name)),
+    immutable: true,
+    type: 'Opaque',
+    data: Object.fromEntries(
+      Object.entries(files).map(([name, content]) => [name, Buffer.from(content).toString('base64')]),
+    ),
+  } as KubeObject;
+}
+
+/** Only pods of the job and the operator may connect, and only to the servers' port. */
+export function networkPolicyOf(job: LeptonJobObject): KubeObject {
+  const own = { [LABELS.jobUid]: job.metadata.uid };
+  return {
+    metadata: childMetadata(job, networkPolicyName(job.metadata.name)),
+    spec: {
+      podSelector: { matchLabels: own },
+      policyTypes: ['Ingress'],
+      ingress: [
+        {
+          from: [
+            { podSelector: { matchLabels: own } },
+            {
+              namespaceSelector: {},
+              podSelector: {
+                matchLabels: {
+                  'app.kubernetes.io/name': 'lepton',
+                  'app.kubernetes.io/component': 'operator',
+                },
+              },
+            },
+          ],
+          ports: [{ port: SERVER_PORT, protocol: 'TCP' }],
+        },
+      ],
+    },
+  } as KubeObject;
+}

@@ -1,0 +1,253 @@
+// What the status says of the world: counts, phase, the one thing waited for, conditions, progress, what became of the time.
+// Takes the decisions of the plan as they are. Pure.
+import type { JobCondition, LeptonJobStatus } from '../../crds/status.ts';
+import type { PodView, Report, Seen, WaitingOn } from './job.ts';
+import { type Role, selectorOf, selectorText } from './names.ts';
+
+type Phase = NonNullable<LeptonJobStatus['phase']>;
+type Waiting = { readonly on: WaitingOn; readonly message: string };
+
+/** Numbers in a status are compared by the API server as 64-bit whole ones where they are whole. */
+const LARGEST = 1e18;
+
+export function describe(seen: Seen, decided: LeptonJobStatus): LeptonJobStatus {
+  const { job, pods, nowMs } = seen;
+  const before = job.status ?? {};
+  const phase = phaseOf(seen, decided);
+  const waiting = waitingOf(seen, decided, phase);
+  const { waiting: _, ...rest } = decided;
+  const time = new Date(nowMs).toISOString();
+  const startTime = decided.startTime ?? (pods.length > 0 ? time : undefined);
+  const output = outputOf(seen, decided, phase);
+  return {
+    ...rest,
+    phase,
+    ...(job.metadata.generation === undefined ? {} : { observedGeneration: job.metadata.generation }),
+    ...(startTime === undefined ? {} : { startTime }),
+    ...(waiting ? { waiting: { ...waiting, since: sinceOf(before, waiting, time) } } : {}),
+    worker: roleOf(seen, 'worker', decided.worker?.replicas ?? job.spec.worker.replicas),
+    parameterServer: roleOf(seen, 'server', job.spec.parameterServer.replicas),
+    ...progressOf(seen, decided),
+    ...(output ? { output } : {}),
+    goodput: goodputOf(before, phase, nowMs),
+    conditions: conditionsOf(seen, decided, phase, waiting, time),
+  };
+}
+
+function phaseOf({ job, pods, report }: Seen, decided: LeptonJobStatus): Phase {
+  if (decided.phase === 'Succeeded' || decided.phase === 'Failed' || decided.phase === 'Suspended')
+    return decided.phase;
+  if ((decided.replacing ?? []).length > 0) return 'Restarting';
+  const workers = decided.worker?.replicas ?? job.spec.worker.replicas;
+  const running = pods.filter(
+    ({ phase, terminatingSinceMs }) =>
+      phase !== 'Pending' && phase !== 'Failed' && terminatingSinceMs === undefined,
+  );
+  const complete = running.length >= workers + job.spec.parameterServer.replicas;
+  const begun = (decided.attempt ?? 0) > 0;
+  if (!complete) return begun ? 'Restarting' : 'Pending';
+  const training =
+    report?.phase === 'Running' || report?.phase === 'Evaluating' || report?.phase === 'Succeeded';
+  return training ? 'Running' : 'Starting';
+}
+
+/** The first of the things that a job can wait for, in the order in which they come up. */
+function waitingOf(seen: Seen, decided: LeptonJobStatus, phase: Phase): Waiting | undefined {
+  const { refusal, rejected, pods, job, nowMs } = seen;
+  if (phase === 'Running' || phase === 'Succeeded' || phase === 'Failed') return undefined;
+  if (phase === 'Suspended') {
+    const { queue } = job.spec.scheduling;
+    return job.spec.suspend && queue !== undefined
+      ? { on: 'Queue', message: `queue ${queue} has not admitted the job` }
+      : undefined;
+  }
+  if (refusal) return refusal;
+  if (rejected) return rejected;
+  const ending = pods.find(({ terminatingSinceMs }) => terminatingSinceMs !== undefined);
+  if (ending) return { on: 'PodsTerminating', message: `${ending.name} has not ended yet` };
+  if (decided.backOffUntil !== undefined && Date.parse(decided.backOffUntil) > nowMs)
+    return { on: 'BackOff', message: `the next start is at ${decided.backOffUntil}` };
+  const pending = WORST_FIRST.flatMap((on) => pods.filter(({ waiting }) => waiting?.on === on))[0];
+  if (pending?.waiting)
+    return { on: pending.waiting.on, message: `${pending.name}: ${pending.waiting.message}` };
+  if (phase === 'Starting') return { on: 'Rendezvous', message: 'workers load their data and join' };
+  return undefined;
+}
+
+const WORST_FIRST: readonly WaitingOn[] = ['Unschedulable', 'ImagePull', 'Volume', 'ContainerCreating'];
+
+/** The same wait goes on, whatever its words are by now. */
+function sinceOf(before: LeptonJobStatus, waiting: Waiting, time: string): string {
+  return before.waiting?.on === waiting.on ? before.waiting.since : time;
+}
+
+function roleOf({ job, pods }: Seen, role: Role, replicas: number) {
+  const own = pods.filter((pod) => pod.role === role);
+  const count = (holds: (pod: PodView) => boolean): number => own.filter(holds).length;
+  return {
+    replicas,
+    ready: count(({ ready, terminatingSinceMs }) => ready && terminatingSinceMs === undefined),
+    active: count(({ phase }) => phase === 'Pending' || phase === 'Running'),
+    succeeded: count(({ phase }) => phase === 'Succeeded'),
+    failed: count(({ phase }) => phase === 'Failed'),
+    selector: selectorText(selectorOf(job.metadata.name, role)),
+  };
+}
+
+function progressOf(
+  { report, pods, nowMs }: Seen,
+  decided: LeptonJobStatus,
+): Pick<LeptonJobStatus, 'progress'> {
+  const words = pods.find(({ words: said }) => said?.phase === 'Succeeded')?.words;
+  if (report && report.steps > 0) return { progress: reported(report) };
+  if (words?.step !== undefined && decided.progress && decided.progress.step < words.step)
+    return { progress: { ...decided.progress, step: words.step, time: new Date(nowMs).toISOString() } };
+  return decided.progress ? { progress: decided.progress } : {};
+}
+
+function reported(report: Report): NonNullable<LeptonJobStatus['progress']> {
+  const { step, steps, epoch, samplesPerSecond, remainingSeconds, loss, metrics, evaluation } = report;
+  return {
+    step,
+    steps,
+    epoch,
+    samplesPerSecond: rounded(samplesPerSecond),
+    ...(remainingSeconds === undefined ? {} : { remainingSeconds: Math.round(bounded(remainingSeconds)) }),
+    ...(loss === undefined ? {} : { loss: rounded(loss) }),
+    metrics: roundedAll(metrics),
+    evaluation: roundedAll(evaluation),
+    time: new Date(report.heardMs).toISOString(),
+  };
+}
+
+function outputOf(
+  { job, report, pods }: Seen,
+  decided: LeptonJobStatus,
+  phase: Phase,
+): LeptonJobStatus['output'] {
+  if (phase !== 'Succeeded') return decided.output;
+  const words = pods.find(({ words: said }) => said?.phase === 'Succeeded')?.words;
+  const metrics = words?.metrics ?? report?.evaluation ?? decided.output?.metrics ?? {};
+  return { uri: job.spec.output.uri ?? DEFAULT_OUTPUT, metrics: roundedAll(metrics) };
+}
+
+/** Where results go when the manifest names no folder. */
+export const DEFAULT_OUTPUT = '/output';
+
+/** What the time before the change of phase was: training, or lost to a cause. */
+const CAUSE: Readonly<Record<Phase, string | undefined>> = {
+  Pending: 'schedule',
+  Starting: 'init',
+  Running: '',
+  Restarting: 'restart',
+  Suspended: undefined,
+  Succeeded: undefined,
+  Failed: undefined,
+};
+
+function goodputOf(
+  before: LeptonJobStatus,
+  phase: Phase,
+  nowMs: number,
+): NonNullable<LeptonJobStatus['goodput']> {
+  const since = new Date(nowMs).toISOString();
+  const known = before.goodput ?? { ratio: 0, productiveSeconds: 0, lostSeconds: {}, since };
+  const cause = before.phase === undefined ? CAUSE[phase] : CAUSE[before.phase];
+  const seconds = Math.max(0, nowMs - Date.parse(known.since)) / 1000;
+  const productiveSeconds = tenth(known.productiveSeconds + (cause === '' ? seconds : 0));
+  const lostSeconds =
+    cause === undefined || cause === '' || seconds === 0
+      ? known.lostSeconds
+      : { ...known.lostSeconds, [cause]: tenth((known.lostSeconds[cause] ?? 0) + seconds) };
+  const all = Object.values(lostSeconds).reduce((sum, lost) => sum + lost, productiveSeconds);
+  return {
+    ratio: all > 0 ? Math.round((productiveSeconds / all) * 1e4) / 1e4 : 0,
+    productiveSeconds,
+    lostSeconds,
+    since,
+  };
+}
+
+function conditionsOf(
+  { job }: Seen,
+  decided: LeptonJobStatus,
+  phase: Phase,
+  waiting: Waiting | undefined,
+  time: string,
+): JobCondition[] {
+  const refused = waiting?.on === 'Refused' || waiting?.on === 'NameConflict';
+  const wanted: readonly [type: string, holds: boolean, reason: string, message: string][] = [
+    ['Accepted', !refused, refused ? waiting.on : 'Accepted', refused ? waiting.message : ''],
+    ['Suspended', phase === 'Suspended', phase === 'Suspended' ? 'Suspended' : 'Active', ''],
+    ['Running', phase === 'Running', phase, waiting?.message ?? ''],
+    ['Succeeded', phase === 'Succeeded', phase === 'Succeeded' ? 'Succeeded' : 'NotFinished', ''],
+    [
+      'Failed',
+      phase === 'Failed',
+      phase === 'Failed' ? 'Failed' : 'NotFailed',
+      phase === 'Failed' ? (decided.message ?? '') : '',
+    ],
+  ];
+  const known = new Map((decided.conditions ?? []).map((condition) => [condition.type, condition]));
+  return wanted.map(([type, holds, reason, message]) => {
+    const status = holds ? 'True' : 'False';
+    const old = known.get(type);
+    const same = old?.status === status;
+    return {
+      type,
+      status,
+      ...(job.metadata.generation === undefined ? {} : { observedGeneration: job.metadata.generation }),
+      // What was recorded at the decision stays: `DeadlineExceeded` says more than `Failed`.
+      reason: same && holds && type !== 'Running' ? old.reason : reason,
+      message: message.slice(0, 4096),
+      lastTransitionTime: same ? old.lastTransitionTime : time,
+    };
+  });
+}
+
+/** Whether writing `next` over `before` would tell anybody something. The clock alone does not. */
+export function sameStatus(before: LeptonJobStatus | undefined, next: LeptonJobStatus): boolean {
+  return before !== undefined && essence(before) === essence(next);
+}
+
+/** As `sameStatus`, progress apart: that is written at intervals. */
+export function sameButProgress(before: LeptonJobStatus, next: LeptonJobStatus): boolean {
+  const { progress: _, ...old } = before;
+  const { progress: _2, ...now } = next;
+  return essence(old) === essence(now);
+}
+
+function essence({ goodput: _, ...status }: LeptonJobStatus): string {
+  return JSON.stringify(sorted(status));
+}
+
+/** The server gives fields in an order of its own. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).filter(([, field]) => field !== undefined);
+  return Object.fromEntries(
+    entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, field]) => [key, sorted(field)]),
+  );
+}
+
+function bounded(value: number): number {
+  return Number.isNaN(value) ? 0 : Math.max(-LARGEST, Math.min(LARGEST, value));
+}
+
+/** Six digits: more is noise in a status. */
+function rounded(value: number): number {
+  return Number(bounded(value).toPrecision(6));
+}
+
+function roundedAll(values: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(values)
+      .slice(0, 64)
+      .map(([name, value]) => [name, rounded(value)]),
+  );
+}
+
+function tenth(seconds: number): number {
+  return Math.round(seconds * 10) / 10;
+}

@@ -1,0 +1,143 @@
+// A LeptonJob as the API server keeps it, and what one pass sees of its world. Types alone.
+import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
+import type { LeptonJobStatus } from '../../crds/status.ts';
+import type { Stored } from '../kube/objects.ts';
+import type { Role } from './names.ts';
+
+export interface LeptonJobObject extends Stored {
+  /** With all defaults: the server fills them in. */
+  readonly spec: LeptonJobSpec;
+  readonly status?: LeptonJobStatus;
+}
+
+/** How a container or its pod ended. */
+export type FailureReason =
+  | 'Error'
+  | 'Signal'
+  | 'OutOfMemory'
+  | 'Disruption'
+  | 'NodeLost'
+  | 'Evicted'
+  | 'Vanished';
+
+export interface PodEnd {
+  readonly reason: FailureReason;
+  readonly exitCode?: number;
+  /** Code and words of the process itself, where it left any. */
+  readonly code?: string;
+  readonly message: string;
+}
+
+export interface Words {
+  readonly phase: 'Succeeded' | 'Failed' | 'Stopped';
+  readonly step?: number;
+  readonly steps?: number;
+  readonly metrics?: Readonly<Record<string, number>>;
+}
+
+/** One pod, reduced to what decisions need. */
+export interface PodView {
+  readonly name: string;
+  readonly uid: string;
+  readonly role: Role;
+  readonly rank: number;
+  readonly attempt: number;
+  readonly phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed';
+  readonly ready: boolean;
+  readonly node?: string;
+  /** When it had to be gone, grace included. */
+  readonly terminatingSinceMs?: number;
+  /** Of a failed pod. */
+  readonly end?: PodEnd;
+  /** Of the coordinating server when it has ended. */
+  readonly words?: Words;
+  /** What a pending pod waits for. */
+  readonly waiting?: { readonly on: WaitingOn; readonly message: string };
+}
+
+export type WaitingOn =
+  | 'Refused'
+  | 'NameConflict'
+  | 'Queue'
+  | 'Quota'
+  | 'Admission'
+  | 'Unschedulable'
+  | 'ImagePull'
+  | 'Volume'
+  | 'ContainerCreating'
+  | 'PodsTerminating'
+  | 'BackOff'
+  | 'Rendezvous';
+
+/** What the coordinator said last. */
+export interface Report {
+  readonly phase: 'Starting' | 'Running' | 'Evaluating' | 'Succeeded' | 'Failed' | 'Stopped';
+  readonly step: number;
+  readonly steps: number;
+  readonly epoch: number;
+  readonly samplesPerSecond: number;
+  readonly remainingSeconds?: number;
+  readonly loss?: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly evaluation: Readonly<Record<string, number>>;
+  readonly message?: string;
+  readonly errorCode?: string;
+  readonly heardMs: number;
+}
+
+/** Everything that one pass knows. Time comes in as a number. */
+export interface Seen {
+  readonly job: LeptonJobObject;
+  readonly pods: readonly PodView[];
+  /** Children that there should be and that are not, or not as they should be. */
+  readonly missing: readonly ChildKind[];
+  readonly report?: Report;
+  /** Nodes that the cluster holds to be lost. */
+  readonly lostNodes: ReadonlySet<string>;
+  /** Why nothing may be created: a template against the operator's policy, a foreign object under a child's name. */
+  readonly refusal?: { readonly on: 'Refused' | 'NameConflict'; readonly message: string };
+  /** What the server said when the last creation was refused. */
+  readonly rejected?: { readonly on: 'Quota' | 'Admission'; readonly message: string };
+  readonly nowMs: number;
+  readonly limits: Limits;
+}
+
+export type ChildKind = 'config' | 'service' | 'certificates' | 'networkPolicy' | 'podGroup';
+
+export interface Limits {
+  /** Time for a checkpoint when a run is stopped. */
+  readonly stopMs: number;
+  /** A pod that should have been gone for this long on a lost node is removed by force. */
+  readonly forceDeleteMs: number;
+  /** Between two writes of progress alone. */
+  readonly progressMs: number;
+}
+
+export type Step =
+  | { readonly kind: 'createChild'; readonly child: ChildKind }
+  | { readonly kind: 'createPod'; readonly role: Role; readonly rank: number; readonly attempt: number }
+  | { readonly kind: 'deletePod'; readonly name: string; readonly uid: string; readonly force: boolean }
+  /** Asks the coordinator for a checkpoint and an end. */
+  | { readonly kind: 'stopRun' }
+  | { readonly kind: 'deleteJob' };
+
+export interface JobEvent {
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What one pass should do. `record` changes the status alone: the next pass acts on it. */
+export type Plan =
+  | {
+      readonly kind: 'record';
+      readonly status: LeptonJobStatus;
+      readonly events: readonly JobEvent[];
+      readonly restarted?: { readonly role: Role; readonly reason: string };
+    }
+  | {
+      readonly kind: 'act';
+      readonly steps: readonly Step[];
+      readonly status: LeptonJobStatus;
+      readonly wakeInMs?: number;
+    };

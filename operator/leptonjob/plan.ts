@@ -1,0 +1,385 @@
+// What one pass over a LeptonJob should do. Decisions only: no clock, no client, no logger. The rules are tried in order and the
+// order is the policy. A decision that must count once is first recorded in the status; a later pass acts on it.
+
+import { MANAGED_BY } from '../../crds/running.ts';
+import type { LeptonJobStatus } from '../../crds/status.ts';
+import { describe } from './describe.ts';
+import { backOffMs, judge, type Verdict } from './failure.ts';
+import type { JobEvent, Plan, PodEnd, PodView, Seen, Step } from './job.ts';
+import { podName, type Role } from './names.ts';
+
+type Rule = (seen: Seen, status: LeptonJobStatus) => Plan | undefined;
+
+const RULES: readonly Rule[] = [
+  leaveAlone,
+  tidyUp,
+  begin,
+  refuse,
+  succeed,
+  passDeadline,
+  suspend,
+  rescale,
+  stop,
+  stayDown,
+  fail,
+  replace,
+];
+
+export function planLeptonJob(seen: Seen): Plan {
+  const status = seen.job.status ?? {};
+  for (const rule of RULES) {
+    const plan = rule(seen, status);
+    if (plan) return finishPlan(seen, plan);
+  }
+  return finishPlan(seen, assemble(seen, status));
+}
+
+/** Every plan carries the whole status: what was decided, and what is seen of the world. */
+function finishPlan(seen: Seen, plan: Plan): Plan {
+  return { ...plan, status: describe(seen, plan.status) };
+}
+
+// --- rules, in order ---
+
+/** Deleted (owner references clean up), or run by another controller. */
+function leaveAlone({ job }: Seen, status: LeptonJobStatus): Plan | undefined {
+  const ours = job.spec.managedBy === MANAGED_BY && job.metadata.deletionTimestamp === undefined;
+  return ours ? undefined : act(status, []);
+}
+
+/** A finished job never gets pods again; those left go by policy, the job by its time to live. */
+function tidyUp({ job, pods, nowMs }: Seen, status: LeptonJobStatus): Plan | undefined {
+  if (!isFinished(status)) return undefined;
+  const { cleanPodPolicy, ttlSecondsAfterFinished } = job.spec;
+  const doomed = pods.filter(
+    ({ phase, terminatingSinceMs }) =>
+      terminatingSinceMs === undefined &&
+      cleanPodPolicy !== 'None' &&
+      (cleanPodPolicy === 'All' || phase === 'Running' || phase === 'Pending'),
+  );
+  if (doomed.length > 0) return act(status, doomed.map(deletion));
+  if (ttlSecondsAfterFinished === undefined) return act(status, []);
+  const dueMs = timeOf(status.completionTime, nowMs) + ttlSecondsAfterFinished * 1000;
+  return dueMs <= nowMs ? act(status, [{ kind: 'deleteJob' }]) : act(status, [], dueMs - nowMs);
+}
+
+/** The first pass: names the run, so that every later pod finds the checkpoints of earlier ones. */
+function begin({ job, nowMs }: Seen, status: LeptonJobStatus): Plan | undefined {
+  if (status.run !== undefined) return undefined;
+  const run = job.metadata.uid.replaceAll('-', '').slice(0, 20).toLowerCase();
+  const first: LeptonJobStatus = { ...status, run, attempt: 0, restarts: 0 };
+  return record(
+    job.spec.suspend
+      ? { ...first, phase: 'Suspended' }
+      : { ...first, ...running(nowMs, job.spec.worker.replicas) },
+    [
+      {
+        type: 'Normal',
+        reason: job.spec.suspend ? 'Suspended' : 'Accepted',
+        message: 'the job is known to the controller',
+      },
+    ],
+  );
+}
+
+/** Nothing is created while something speaks against it; what runs already goes on. */
+function refuse({ refusal, pods }: Seen, status: LeptonJobStatus): Plan | undefined {
+  return refusal && pods.length === 0 ? act(status, []) : undefined;
+}
+
+/** The coordinator, or the last words of its process, say that the job is done. */
+function succeed({ pods, report, nowMs }: Seen, status: LeptonJobStatus): Plan | undefined {
+  const words = coordinatorOf(pods)?.words;
+  if (words?.phase !== 'Succeeded' && report?.phase !== 'Succeeded') return undefined;
+  return record({ ...finished(status, nowMs, 'Succeeded'), message: 'the model is trained' }, [
+    { type: 'Normal', reason: 'Succeeded', message: 'the model is trained' },
+  ]);
+}
+
+function passDeadline({ job, nowMs }: Seen, status: LeptonJobStatus): Plan | undefined {
+  const { activeDeadlineSeconds } = job.spec;
+  if (activeDeadlineSeconds === undefined || status.stopping?.reason === 'Deadline') return undefined;
+  if (activeMs(status, nowMs) < activeDeadlineSeconds * 1000) return undefined;
+  return record(stoppingFor(status, 'Deadline', nowMs), [
+    { type: 'Warning', reason: 'DeadlineExceeded', message: `active for ${activeDeadlineSeconds} s` },
+  ]);
+}
+
+function suspend({ job, nowMs }: Seen, status: LeptonJobStatus): Plan | undefined {
+  if (!job.spec.suspend || status.phase === 'Suspended' || status.stopping) return undefined;
+  return record(stoppingFor(status, 'Suspend', nowMs), [
+    { type: 'Normal', reason: 'Suspending', message: 'writing a checkpoint, then deleting the pods' },
+  ]);
+}
+
+/** The run stops at a step boundary and goes on with another number of workers. */
+function rescale({ job, nowMs }: Seen, status: LeptonJobStatus): Plan | undefined {
+  const [now, asked] = [status.worker?.replicas, job.spec.worker.replicas];
+  if (now === undefined || now === asked || status.stopping || status.phase === 'Suspended') return undefined;
+  return record(stoppingFor(status, 'Scale', nowMs), [
+    { type: 'Normal', reason: 'Scaling', message: `from ${now} to ${asked} workers` },
+  ]);
+}
+
+/** A run that is being stopped: asked first, ended when it has answered or its time is over. */
+function stop({ job, pods, nowMs, limits }: Seen, status: LeptonJobStatus): Plan | undefined {
+  const { stopping } = status;
+  if (!stopping) return undefined;
+  if (pods.length === 0) return record(...stopped(status, stopping.reason, job.spec.worker.replicas, nowMs));
+  const leftMs = timeOf(stopping.since, nowMs) + limits.stopMs - nowMs;
+  const coordinator = coordinatorOf(pods);
+  const answering = coordinator?.phase === 'Running' && coordinator.terminatingSinceMs === undefined;
+  if (answering && leftMs > 0) return act(status, [{ kind: 'stopRun' }], Math.min(leftMs, 1000));
+  return act(status, deletions(pods, nowMs, limits.forceDeleteMs), 1000);
+}
+
+function stayDown({ job, pods, nowMs, limits }: Seen, status: LeptonJobStatus): Plan | undefined {
+  if (status.phase !== 'Suspended') return undefined;
+  if (job.spec.suspend || pods.length > 0) return act(status, deletions(pods, nowMs, limits.forceDeleteMs));
+  const next = { ...status, ...running(nowMs, job.spec.worker.replicas), attempt: (status.attempt ?? 0) + 1 };
+  return record({ ...next, phase: 'Pending', assembled: false }, [
+    { type: 'Normal', reason: 'Resumed', message: 'going on from the newest checkpoint' },
+  ]);
+}
+
+/** Pods that ended without leave are counted once, whatever is done about them. */
+function fail(seen: Seen, status: LeptonJobStatus): Plan | undefined {
+  const { job, nowMs } = seen;
+  const failed = failedPods(seen, status)[0];
+  if (!failed) return undefined;
+  const { pod, end } = failed;
+  const verdict = judge(pod, end, job.spec.failurePolicy.rules);
+  const what = `${pod.name}: ${end.code ? `${end.code}: ` : ''}${end.message}`;
+  if (verdict.action === 'FailJob') return failJob(status, nowMs, end.code ?? 'PodFailed', what);
+  const restarts = (status.restarts ?? 0) + (verdict.counts ? 1 : 0);
+  if (restarts > job.spec.maxRestarts)
+    return failJob(
+      status,
+      nowMs,
+      'RestartLimit',
+      `maxRestarts (${job.spec.maxRestarts}) is used up; ${what}`,
+    );
+  const next: LeptonJobStatus = {
+    ...status,
+    restarts,
+    attempt: (status.attempt ?? 0) + 1,
+    replacing: [...(status.replacing ?? []), ...doomedBy(verdict, pod, seen)],
+    message: what.slice(0, 4000),
+    ...(verdict.counts ? { backOffUntil: new Date(nowMs + backOffMs(restarts)).toISOString() } : {}),
+    ...(verdict.action === 'ExcludeNode' && pod.node !== undefined
+      ? { excludedNodes: [...new Set([...(status.excludedNodes ?? []), pod.node])].slice(-64) }
+      : {}),
+  };
+  const plan = record(next, [
+    {
+      type: verdict.counts ? 'Warning' : 'Normal',
+      reason: 'Restarting',
+      message: `${verdict.action}: ${what}`,
+    },
+  ]);
+  return { ...plan, restarted: { role: pod.role, reason: end.reason } };
+}
+
+/** Pods that are to be replaced are deleted; their places are forgotten once somebody new has them. */
+function replace({ pods, nowMs, limits }: Seen, status: LeptonJobStatus): Plan | undefined {
+  const replacing = status.replacing ?? [];
+  if (replacing.length === 0) return undefined;
+  const present = new Map(pods.map((pod) => [pod.name, pod.uid]));
+  const open = replacing.filter((entry) => {
+    const [name, uid] = entry.split('/') as [string, string];
+    const now = present.get(name);
+    return now === undefined || now === uid;
+  });
+  if (open.length < replacing.length) return record({ ...status, replacing: open }, []);
+  const doomed = pods.filter((pod) => open.includes(`${pod.name}/${pod.uid}`));
+  const steps = deletions(doomed, nowMs, limits.forceDeleteMs);
+  if (steps.length > 0) return act(status, steps, 1000);
+  return undefined;
+}
+
+/** Children first, then every pod that has no place taken. */
+function assemble({ job, pods, missing, nowMs }: Seen, status: LeptonJobStatus): Plan {
+  if (missing.length > 0)
+    return act(
+      status,
+      missing.map((child) => ({ kind: 'createChild', child })),
+    );
+  const waitMs = timeOf(status.backOffUntil, nowMs) - nowMs;
+  if (waitMs > 0) return act(status, [], waitMs);
+  const taken = new Set(pods.map(({ name }) => name));
+  const places = placesOf(
+    job.spec.parameterServer.replicas,
+    status.worker?.replicas ?? job.spec.worker.replicas,
+  );
+  const steps = places
+    .filter(({ role, rank }) => !taken.has(podName(job.metadata.name, role, rank)))
+    .map(({ role, rank }): Step => ({ kind: 'createPod', role, rank, attempt: status.attempt ?? 0 }));
+  if (steps.length > 0) return act(status, steps);
+  if (!status.assembled) return record({ ...status, assembled: true }, []);
+  return act(status, [], deadlineInMs(job.spec.activeDeadlineSeconds, status, nowMs));
+}
+
+// --- parts of decisions ---
+
+/** A pod failed, sits on a lost node, or was there and is not any more. */
+function failedPods(
+  { job, pods, lostNodes }: Seen,
+  status: LeptonJobStatus,
+): { pod: PodView; end: PodEnd }[] {
+  const handled = new Set(status.replacing);
+  const names = new Set([...handled].map((entry) => entry.split('/')[0]));
+  const found: { pod: PodView; end: PodEnd }[] = [];
+  for (const pod of pods) {
+    if (handled.has(`${pod.name}/${pod.uid}`)) continue;
+    if (pod.phase === 'Failed') found.push({ pod, end: pod.end ?? { reason: 'Error', message: 'failed' } });
+    else if (pod.words?.phase === 'Stopped')
+      found.push({ pod, end: { reason: 'Disruption', message: 'the run was stopped by somebody else' } });
+    else if (pod.terminatingSinceMs !== undefined && pod.phase !== 'Succeeded')
+      found.push({ pod, end: { reason: 'Disruption', message: 'the pod is being deleted' } });
+    else if (pod.node !== undefined && lostNodes.has(pod.node) && pod.phase === 'Running')
+      found.push({ pod, end: { reason: 'NodeLost', message: `node ${pod.node} is lost` } });
+  }
+  if (!status.assembled) return found;
+  const taken = new Set(pods.map(({ name }) => name));
+  for (const { role, rank } of placesOf(job.spec.parameterServer.replicas, status.worker?.replicas ?? 0)) {
+    const name = podName(job.metadata.name, role, rank);
+    if (taken.has(name) || names.has(name)) continue;
+    const pod: PodView = { name, uid: '', role, rank, attempt: 0, phase: 'Failed', ready: false };
+    found.push({ pod, end: { reason: 'Vanished', message: 'the pod was deleted' } });
+  }
+  return found;
+}
+
+function doomedBy({ action }: Verdict, pod: PodView, { pods }: Seen): string[] {
+  const hit = (other: PodView): boolean =>
+    action === 'RestartJob' || (action === 'RestartRole' && other.role === pod.role);
+  // Those that ended well believe the job done: they are needed again when somebody else goes back.
+  const others = pods.filter(
+    (other) => other.name !== pod.name && (hit(other) || other.phase === 'Succeeded'),
+  );
+  return [pod, ...others].map(({ name, uid }) => `${name}/${uid}`);
+}
+
+function failJob(
+  status: LeptonJobStatus,
+  nowMs: number,
+  reason: string,
+  message: string,
+): Extract<Plan, { kind: 'record' }> {
+  return record({ ...finished(status, nowMs, 'Failed', reason), message: message.slice(0, 4000) }, [
+    { type: 'Warning', reason: 'Failed', message },
+  ]);
+}
+
+function stoppingFor(
+  status: LeptonJobStatus,
+  reason: 'Suspend' | 'Deadline' | 'Scale',
+  nowMs: number,
+): LeptonJobStatus {
+  return { ...status, stopping: { reason, since: new Date(nowMs).toISOString() } };
+}
+
+/** No pod is left of a run that was to stop. */
+function stopped(
+  status: LeptonJobStatus,
+  reason: 'Suspend' | 'Deadline' | 'Scale',
+  workers: number,
+  nowMs: number,
+): [LeptonJobStatus, JobEvent[]] {
+  const { stopping: _, replacing: _2, backOffUntil: _3, ...rest } = status;
+  const next: LeptonJobStatus = { ...rest, assembled: false };
+  if (reason === 'Deadline') {
+    const message = 'activeDeadlineSeconds is over';
+    return [
+      { ...finished(next, nowMs, 'Failed', 'DeadlineExceeded'), message },
+      [{ type: 'Warning', reason: 'Failed', message }],
+    ];
+  }
+  if (reason === 'Suspend') {
+    const { activeSince: _4, ...idle } = next;
+    return [
+      { ...idle, phase: 'Suspended', activeSeconds: activeMs(status, nowMs) / 1000 },
+      [{ type: 'Normal', reason: 'Suspended', message: 'no pod is left' }],
+    ];
+  }
+  const attempt = (status.attempt ?? 0) + 1;
+  return [
+    { ...next, attempt, worker: { ...emptyRole(workers), selector: status.worker?.selector ?? '' } },
+    [{ type: 'Normal', reason: 'Scaled', message: `going on with ${workers} workers` }],
+  ];
+}
+
+/** What a job has from the moment it may have pods. */
+function running(nowMs: number, workers: number): LeptonJobStatus {
+  return { activeSince: new Date(nowMs).toISOString(), worker: emptyRole(workers), assembled: false };
+}
+
+function emptyRole(replicas: number) {
+  return { replicas, ready: 0, active: 0, succeeded: 0, failed: 0, selector: '' };
+}
+
+function finished(
+  status: LeptonJobStatus,
+  nowMs: number,
+  phase: 'Succeeded' | 'Failed',
+  reason: string = phase,
+): LeptonJobStatus {
+  const { stopping: _, replacing: _2, backOffUntil: _3, activeSince: _4, waiting: _5, ...rest } = status;
+  const time = new Date(nowMs).toISOString();
+  const conditions = [
+    ...(rest.conditions ?? []).filter(({ type }) => type !== phase),
+    { type: phase, status: 'True' as const, reason, message: '', lastTransitionTime: time },
+  ];
+  return { ...rest, phase, conditions, completionTime: time, activeSeconds: activeMs(status, nowMs) / 1000 };
+}
+
+export function isFinished({ phase }: LeptonJobStatus): boolean {
+  return phase === 'Succeeded' || phase === 'Failed';
+}
+
+function placesOf(servers: number, workers: number): { role: Role; rank: number }[] {
+  const places = (role: Role, count: number) => Array.from({ length: count }, (_, rank) => ({ role, rank }));
+  return [...places('server', servers), ...places('worker', workers)];
+}
+
+function coordinatorOf(pods: readonly PodView[]): PodView | undefined {
+  return pods.find(({ role, rank }) => role === 'server' && rank === 0);
+}
+
+function deletion({ name, uid }: PodView): Step {
+  return { kind: 'deletePod', name, uid, force: false };
+}
+
+/** Each pod once; by force where it should long be gone. */
+function deletions(pods: readonly PodView[], nowMs: number, forceDeleteMs: number): Step[] {
+  return pods.flatMap((pod): Step[] => {
+    if (pod.terminatingSinceMs === undefined) return [deletion(pod)];
+    const overdue = nowMs - pod.terminatingSinceMs > forceDeleteMs;
+    return overdue ? [{ ...(deletion(pod) as Extract<Step, { kind: 'deletePod' }>), force: true }] : [];
+  });
+}
+
+function activeMs({ activeSeconds = 0, activeSince }: LeptonJobStatus, nowMs: number): number {
+  return activeSeconds * 1000 + (activeSince === undefined ? 0 : nowMs - timeOf(activeSince, nowMs));
+}
+
+function deadlineInMs(
+  seconds: number | undefined,
+  status: LeptonJobStatus,
+  nowMs: number,
+): number | undefined {
+  return seconds === undefined ? undefined : Math.max(1, seconds * 1000 - activeMs(status, nowMs));
+}
+
+function timeOf(text: string | undefined, nowMs: number): number {
+  const ms = text === undefined ? Number.NaN : Date.parse(text);
+  return Number.isNaN(ms) ? nowMs : ms;
+}
+
+function record(status: LeptonJobStatus, events: readonly JobEvent[]): Extract<Plan, { kind: 'record' }> {
+  return { kind: 'record', status, events };
+}
+
+function act(status: LeptonJobStatus, steps: readonly Step[], wakeInMs?: number): Plan {
+  return { kind: 'act', status, steps, ...(wakeInMs === undefined ? {} : { wakeInMs }) };
+}

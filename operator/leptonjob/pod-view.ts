@@ -1,0 +1,155 @@
+// From a pod as the API server has it to what decisions need of it. Pure; knows the fields of PodStatus.
+import { lastWordsSchema } from '../../protos/role-config.ts';
+import type { Stored } from '../kube/objects.ts';
+import type { FailureReason, PodEnd, PodView, WaitingOn, Words } from './job.ts';
+import { CONTAINER, LABELS, type Role } from './names.ts';
+
+export interface Pod extends Stored {
+  readonly spec?: { readonly nodeName?: string };
+  readonly status?: {
+    readonly phase?: string;
+    readonly reason?: string;
+    readonly message?: string;
+    readonly podIP?: string;
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly reason?: string;
+      readonly message?: string;
+    }[];
+    readonly containerStatuses?: readonly ContainerStatus[];
+  };
+}
+
+interface ContainerStatus {
+  readonly name: string;
+  readonly ready?: boolean;
+  readonly state?: {
+    readonly waiting?: { readonly reason?: string; readonly message?: string };
+    readonly terminated?: {
+      readonly exitCode: number;
+      readonly signal?: number;
+      readonly reason?: string;
+      readonly message?: string;
+    };
+  };
+}
+
+/** Undefined for pods that no place of a job can be read from. */
+export function viewPod(pod: Pod): PodView | undefined {
+  const { name, uid, labels = {}, deletionTimestamp } = pod.metadata;
+  const role = labels[LABELS.role];
+  const rank = Number(labels[LABELS.rank]);
+  if ((role !== 'worker' && role !== 'server') || !Number.isInteger(rank)) return undefined;
+  const phase = phaseOf(pod);
+  const words = wordsOf(pod);
+  const waiting = phase === 'Pending' ? waitingOf(pod) : undefined;
+  const node = pod.spec?.nodeName;
+  return {
+    name,
+    uid,
+    role: role as Role,
+    rank,
+    attempt: Number(labels[LABELS.attempt] ?? 0),
+    phase,
+    ready: conditionOf(pod, 'Ready')?.status === 'True',
+    ...(node === undefined ? {} : { node }),
+    ...(deletionTimestamp === undefined ? {} : { terminatingSinceMs: Date.parse(deletionTimestamp) }),
+    ...(phase === 'Failed' ? { end: endOf(pod) } : {}),
+    ...(words ? { words } : {}),
+    ...(waiting ? { waiting } : {}),
+  };
+}
+
+function phaseOf({ status }: Pod): PodView['phase'] {
+  const phase = status?.phase;
+  return phase === 'Running' || phase === 'Succeeded' || phase === 'Failed' ? phase : 'Pending';
+}
+
+function conditionOf({ status }: Pod, type: string) {
+  return status?.conditions?.find((condition) => condition.type === type);
+}
+
+function containerOf({ status }: Pod): ContainerStatus | undefined {
+  return status?.containerStatuses?.find(({ name }) => name === CONTAINER) ?? status?.containerStatuses?.[0];
+}
+
+/** Left by the process in its termination message. */
+function lastWords(pod: Pod) {
+  const message = containerOf(pod)?.state?.terminated?.message;
+  if (message === undefined) return undefined;
+  try {
+    const parsed = lastWordsSchema.safeParse(JSON.parse(message));
+    return parsed.success ? parsed.data : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function wordsOf(pod: Pod): Words | undefined {
+  const words = lastWords(pod);
+  if (!words || words.phase === 'Failed') return undefined;
+  const { phase, step, steps, metrics } = words;
+  return {
+    phase,
+    ...(step === undefined ? {} : { step }),
+    ...(steps === undefined ? {} : { steps }),
+    ...(metrics === undefined ? {} : { metrics }),
+  };
+}
+
+/** The most telling reason: who took the pod away before what its process said. */
+function endOf(pod: Pod): PodEnd {
+  const ended = containerOf(pod)?.state?.terminated;
+  const words = lastWords(pod);
+  const disrupted = conditionOf(pod, 'DisruptionTarget');
+  const reason = reasonOf(pod, ended, disrupted?.status === 'True');
+  const message =
+    (reason === 'Disruption' && (disrupted?.message ?? disrupted?.reason)) ||
+    words?.message ||
+    pod.status?.message ||
+    (ended ? `exit code ${ended.exitCode}${ended.reason ? ` (${ended.reason})` : ''}` : 'failed');
+  return {
+    reason,
+    message: message.slice(0, 2048),
+    ...(ended ? { exitCode: ended.exitCode } : {}),
+    ...(words?.code === undefined ? {} : { code: words.code }),
+  };
+}
+
+function reasonOf(
+  { status }: Pod,
+  ended: { readonly exitCode: number; readonly reason?: string } | undefined,
+  disrupted: boolean,
+): FailureReason {
+  if (status?.reason === 'Evicted') return 'Evicted';
+  if (status?.reason === 'NodeLost' || status?.reason === 'NodeShutdown' || status?.reason === 'Terminated')
+    return 'NodeLost';
+  if (disrupted) return 'Disruption';
+  if (ended?.reason === 'OOMKilled') return 'OutOfMemory';
+  return ended && ended.exitCode > 128 ? 'Signal' : 'Error';
+}
+
+const IMAGE_REASONS = new Set([
+  'ErrImagePull',
+  'ImagePullBackOff',
+  'InvalidImageName',
+  'ErrImageNeverPull',
+  'RegistryUnavailable',
+]);
+
+function waitingOf(pod: Pod): { on: WaitingOn; message: string } | undefined {
+  const scheduled = conditionOf(pod, 'PodScheduled');
+  if (scheduled?.status === 'False')
+    return { on: 'Unschedulable', message: scheduled.message ?? scheduled.reason ?? '' };
+  const waiting = containerOf(pod)?.state?.waiting;
+  if (waiting?.reason && IMAGE_REASONS.has(waiting.reason))
+    return { on: 'ImagePull', message: waiting.message ?? waiting.reason };
+  if (waiting?.reason === 'CreateContainerConfigError')
+    return { on: 'Volume', message: waiting.message ?? waiting.reason };
+  if (pod.spec?.nodeName === undefined) return undefined;
+  return {
+    on: 'ContainerCreating',
+    message: waiting?.message ?? waiting?.reason ?? `on node ${pod.spec.nodeName}`,
+  };
+}

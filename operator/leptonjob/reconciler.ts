@@ -1,0 +1,192 @@
+// One pass over one job: read, plan, apply, write the status. No decisions: those are in plan.ts.
+import { leptonJobSpecSchema } from '../../crds/leptonjob.ts';
+import type { LeptonJobStatus } from '../../crds/status.ts';
+import type { OperatorConfig } from '../config.ts';
+import type { Reconcile } from '../controller/controller.ts';
+import type { Key } from '../controller/work-queue.ts';
+import type { KubeApi } from '../kube/api.ts';
+import { isStatus } from '../kube/errors.ts';
+import { PODS } from '../kube/objects.ts';
+import { Applier, workersOf } from './apply.ts';
+import { sameButProgress, sameStatus } from './describe.ts';
+import type { ChildKind, JobEvent, LeptonJobObject, Plan, PodView, Seen } from './job.ts';
+import { configName, LEPTON_JOBS, networkPolicyName, podName, serviceName } from './names.ts';
+import { isFinished, planLeptonJob } from './plan.ts';
+import { digestOf, jobConfigOf, templateOf } from './pod.ts';
+import { type Pod, viewPod } from './pod-view.ts';
+import type { Run, Runs } from './runs.ts';
+import { objectionsTo } from './template-policy.ts';
+import type { World } from './world.ts';
+
+export interface ReconcilerOptions {
+  readonly api: KubeApi;
+  readonly world: World;
+  readonly runs: Runs;
+  readonly config: OperatorConfig;
+  readonly nowMs: () => number;
+  readonly announce: (job: LeptonJobObject, event: JobEvent) => void;
+  /** Called once for every status that went through. */
+  readonly onWritten?: (job: LeptonJobObject, before: LeptonJobStatus | undefined, plan: Plan) => void;
+}
+
+/** A pass that comes before the stores have what this process wrote waits this long. */
+const BARRIER_MS = 20;
+
+export function leptonJobReconciler(options: ReconcilerOptions): Reconcile {
+  const reconciler = new Reconciler(options);
+  return (key) => reconciler.pass(key);
+}
+
+class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #applier: Applier;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+    this.#applier = new Applier(options);
+  }
+
+  async pass(key: Key): Promise<{ wakeInMs?: number }> {
+    const { world, runs } = this.#options;
+    const job = world.jobs.get(key);
+    if (!job) return {}; // deleted: owner references clean up
+    const run = runs.of(job);
+    if (!this.#caughtUp(job, run)) return { wakeInMs: BARRIER_MS };
+    const seen = await this.#see(job, run);
+    const plan = planLeptonJob(seen);
+    return await this.#carryOut(seen, run, plan);
+  }
+
+  /** Plans are made from what this process wrote last, or from something newer. */
+  #caughtUp(job: LeptonJobObject, { writtenJob, writtenPod }: Run): boolean {
+    const { world } = this.#options;
+    if (
+      writtenJob !== undefined &&
+      writtenJob !== job.metadata.resourceVersion &&
+      !world.hasSeen(LEPTON_JOBS, writtenJob)
+    )
+      return false;
+    return writtenPod === undefined || world.hasSeen(PODS, writtenPod);
+  }
+
+  async #see(job: LeptonJobObject, run: Run): Promise<Seen> {
+    const { world, runs, config, nowMs } = this.#options;
+    const pods = world.pods.group(job.metadata.uid);
+    const views = pods.flatMap((pod) => viewPod(pod) ?? []);
+    const finished = isFinished(job.status ?? {});
+    const certified = finished || (await runs.findCertificates(job));
+    runs.connect(job, finished ? undefined : coordinatorOf(job, pods, views));
+    const refusal = this.#refusalOf(job, run);
+    const { times } = config;
+    return {
+      job,
+      pods: views,
+      missing: finished ? [] : this.#missing(job, certified),
+      lostNodes: world.lostNodes(nowMs()),
+      ...(run.report ? { report: run.report } : {}),
+      ...(refusal ? { refusal } : {}),
+      ...(run.rejected ? { rejected: run.rejected } : {}),
+      nowMs: nowMs(),
+      limits: {
+        stopMs: times.stopSeconds * 1000,
+        forceDeleteMs: times.forceDeleteSeconds * 1000,
+        progressMs: times.progressSeconds * 1000,
+      },
+    };
+  }
+
+  #missing(job: LeptonJobObject, certified: boolean): ChildKind[] {
+    const { world, config } = this.#options;
+    const { uid, name } = job.metadata;
+    const lacks = (store: World['services'], child: string): boolean =>
+      !store.group(uid).some(({ metadata }) => metadata.name === child);
+    const wanted = configName(name, digestOf(jobConfigOf(job, workersOf(job))));
+    return [
+      ...(lacks(world.configMaps, wanted) ? ['config' as const] : []),
+      ...(lacks(world.services, serviceName(name)) ? ['service' as const] : []),
+      ...(certified ? [] : ['certificates' as const]),
+      ...(config.networkPolicy && lacks(world.networkPolicies, networkPolicyName(name))
+        ? ['networkPolicy' as const]
+        : []),
+    ];
+  }
+
+  #refusalOf(job: LeptonJobObject, run: Run): Seen['refusal'] {
+    const { config, nowMs } = this.#options;
+    if (run.conflict && run.conflict.untilMs > nowMs())
+      return { on: 'NameConflict', message: run.conflict.message };
+    delete run.conflict;
+    const checked = leptonJobSpecSchema.safeParse(job.spec);
+    const objections = checked.success
+      ? [
+          ...objectionsTo(templateOf(job, 'worker'), config, 'spec.worker.template'),
+          ...objectionsTo(templateOf(job, 'server'), config, 'spec.parameterServer.template'),
+        ]
+      : checked.error.issues.map(({ path, message }) => `spec.${path.join('.')}: ${message}`);
+    if (objections.length === 0) return undefined;
+    return { on: 'Refused', message: [...new Set(objections)].join('; ').slice(0, 4000) };
+  }
+
+  async #carryOut(seen: Seen, run: Run, plan: Plan): Promise<{ wakeInMs?: number }> {
+    const { job } = seen;
+    let failure: unknown;
+    if (plan.kind === 'act' && plan.steps.length > 0)
+      await this.#applier.apply(job, plan.steps).catch((error: unknown) => {
+        failure = error;
+      });
+    // What the server said against it is part of what there is to tell.
+    const told =
+      run.rejected !== seen.rejected || run.conflict
+        ? planLeptonJob({ ...seen, ...this.#news(job, run) })
+        : plan;
+    const status = plan.kind === 'record' ? plan.status : told.status;
+    await this.#writeStatus(seen, run, status, plan);
+    if (failure) throw failure;
+    const again = run.conflict ? run.conflict.untilMs - this.#options.nowMs() : undefined;
+    const wakeInMs = plan.kind === 'act' ? (plan.wakeInMs ?? again) : undefined;
+    return wakeInMs === undefined ? {} : { wakeInMs: Math.max(1, wakeInMs) };
+  }
+
+  #news(job: LeptonJobObject, run: Run): Pick<Seen, 'rejected' | 'refusal'> {
+    const refusal = this.#refusalOf(job, run);
+    return { ...(run.rejected ? { rejected: run.rejected } : {}), ...(refusal ? { refusal } : {}) };
+  }
+
+  /** At most once per pass, on condition that the job is the one that the plan was made for. */
+  async #writeStatus(
+    { job, nowMs, limits }: Seen,
+    run: Run,
+    status: LeptonJobStatus,
+    plan: Plan,
+  ): Promise<void> {
+    if (job.metadata.deletionTimestamp !== undefined || sameStatus(job.status, status)) return;
+    const dull = job.status !== undefined && sameButProgress(job.status, status);
+    if (dull && nowMs - run.progressMs < limits.progressMs) return;
+    const { api, announce, onWritten } = this.#options;
+    try {
+      const written = await api.replace<LeptonJobObject>(
+        LEPTON_JOBS,
+        { ...job, status } as LeptonJobObject,
+        'status',
+      );
+      run.writtenJob = written.metadata.resourceVersion;
+      run.progressMs = nowMs;
+    } catch (error) {
+      if (isStatus(error, 404)) return; // deleted meanwhile
+      throw error;
+    }
+    if (plan.kind === 'record') for (const event of plan.events) announce(job, event);
+    onWritten?.(job, job.status, plan);
+  }
+}
+
+function coordinatorOf(
+  job: LeptonJobObject,
+  pods: readonly Pod[],
+  views: readonly PodView[],
+): Pod | undefined {
+  const name = podName(job.metadata.name, 'server', 0);
+  const view = views.find((pod) => pod.name === name);
+  if (view?.phase !== 'Running' || view.terminatingSinceMs !== undefined) return undefined;
+  return pods.find(({ metadata }) => metadata.name === name);
+}

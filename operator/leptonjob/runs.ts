@@ -1,0 +1,114 @@
+// What is known of each job beside the API server's objects: the line to its coordinator, its certificates, refusals. All of it
+// can be lost at any time: it is found again. Keyed by UID.
+import type { KubeApi } from '../kube/api.ts';
+import { isStatus } from '../kube/errors.ts';
+import { controllerOf, SECRETS, type Stored } from '../kube/objects.ts';
+import type { Identity } from './certificates.ts';
+import { type CoordinatorLink, openLink } from './coordinator-link.ts';
+import type { LeptonJobObject, Report, Seen } from './job.ts';
+import { certificatesName } from './names.ts';
+import type { Pod } from './pod-view.ts';
+
+export interface Run {
+  /** The secret is there and ours. */
+  identity?: Identity;
+  link?: CoordinatorLink;
+  report?: Report;
+  rejected?: Seen['rejected'];
+  conflict?: { readonly message: string; readonly untilMs: number };
+  /** Versions that this process wrote: no pass before they have been seen. */
+  writtenJob?: string;
+  writtenPod?: string;
+  /** When progress alone was last written to the status. */
+  progressMs: number;
+}
+
+interface Secret extends Stored {
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+export interface RunsOptions {
+  readonly api: KubeApi;
+  readonly nowMs: () => number;
+  /** Where the coordinator of a pod listens. */
+  readonly addressOf: (pod: Pod) => string | undefined;
+  readonly onReport: (job: LeptonJobObject, before: Report | undefined, report: Report) => void;
+}
+
+export class Runs {
+  readonly #options: RunsOptions;
+  readonly #runs = new Map<string, Run>();
+
+  constructor(options: RunsOptions) {
+    this.#options = options;
+  }
+
+  of({ metadata }: Stored): Run {
+    const known = this.#runs.get(metadata.uid);
+    if (known) return known;
+    const run: Run = { progressMs: Number.NEGATIVE_INFINITY };
+    this.#runs.set(metadata.uid, run);
+    return run;
+  }
+
+  forget(uid: string): void {
+    this.#runs.get(uid)?.link?.close();
+    this.#runs.delete(uid);
+  }
+
+  get uids(): Iterable<string> {
+    return this.#runs.keys();
+  }
+
+  close(): void {
+    for (const uid of [...this.#runs.keys()]) this.forget(uid);
+  }
+
+  /** Keeps a line to the coordinator while its pod runs, and none otherwise. */
+  connect(job: LeptonJobObject, coordinator: Pod | undefined): void {
+    const run = this.of(job);
+    const address = coordinator && this.#options.addressOf(coordinator);
+    if (run.link && run.link.address !== address) {
+      run.link.close();
+      delete run.link;
+      // What an earlier process said says nothing about this one.
+      if (address !== undefined) delete run.report;
+    }
+    if (run.link || address === undefined || !run.identity) return;
+    run.link = openLink({
+      address,
+      jobUid: job.metadata.uid,
+      identity: run.identity,
+      nowMs: this.#options.nowMs,
+      onReport: (report) => {
+        const before = run.report;
+        run.report = report;
+        this.#options.onReport(job, before, report);
+      },
+    });
+  }
+
+  /** Reads the job's secret; false where there is none. Throws where it belongs to somebody else. */
+  async findCertificates(job: LeptonJobObject): Promise<boolean> {
+    const run = this.of(job);
+    if (run.identity) return true;
+    const { namespace, name } = job.metadata;
+    try {
+      const secret = await this.#options.api.get<Secret>(SECRETS, {
+        namespace,
+        name: certificatesName(name),
+      });
+      if (controllerOf(secret)?.uid !== job.metadata.uid) return false; // creating it will say so
+      run.identity = identityOf(secret);
+      return true;
+    } catch (error) {
+      if (isStatus(error, 404)) return false;
+      throw error;
+    }
+  }
+}
+
+function identityOf({ data = {} }: Secret): Identity {
+  const text = (key: string): string => Buffer.from(data[key] ?? '', 'base64').toString('utf8');
+  return { authority: text('ca.crt'), certificate: text('operator.crt'), key: text('operator.key') };
+}

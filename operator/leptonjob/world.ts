@@ -1,0 +1,174 @@
+// All that the controller knows of the cluster: one store per kind, kept by a reflector each, and which jobs a change is about.
+// Reads only.
+import type { OperatorConfig } from '../config.ts';
+import type { Key } from '../controller/work-queue.ts';
+import type { KubeApi } from '../kube/api.ts';
+import {
+  CONFIG_MAPS,
+  controllerOf,
+  keyOf,
+  NETWORK_POLICIES,
+  NODES,
+  PODS,
+  type Resource,
+  SERVICES,
+  type Stored,
+} from '../kube/objects.ts';
+import { Reflector } from '../kube/reflector.ts';
+import { type Change, compareVersions, Store } from '../kube/store.ts';
+import type { LeptonJobObject } from './job.ts';
+import { LEPTON_JOBS } from './names.ts';
+import type { Pod } from './pod-view.ts';
+
+export interface Node extends Stored {
+  readonly status?: {
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly lastTransitionTime?: string;
+    }[];
+    readonly allocatable?: Readonly<Record<string, string>>;
+  };
+}
+
+export interface WorldOptions {
+  readonly api: KubeApi;
+  readonly config: Pick<OperatorConfig, 'namespaces' | 'networkPolicy' | 'times'>;
+  /** Something changed that is about this job; `inMs` later where time decides. */
+  readonly onChange: (job: Key, inMs?: number) => void;
+  readonly onError: (kind: string, error: unknown) => void;
+}
+
+const MANAGED = 'app.kubernetes.io/managed-by=lepton-operator';
+
+const byOwner = (object: Stored): string | undefined => controllerOf(object)?.uid;
+
+export class World {
+  readonly jobs = new Store<LeptonJobObject>();
+  /** By UID of their job. */
+  readonly pods = new Store<Pod>(byOwner);
+  readonly services = new Store<Stored>(byOwner);
+  readonly configMaps = new Store<Stored>(byOwner);
+  readonly networkPolicies = new Store<Stored>(byOwner);
+  readonly nodes = new Store<Node>();
+  readonly #options: WorldOptions;
+  readonly #reflectors: { readonly kind: string; readonly reflector: Reflector<never> }[] = [];
+  readonly #keys = new Map<string, Key>();
+
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    const namespaces = options.config.namespaces.length > 0 ? options.config.namespaces : [undefined];
+    for (const namespace of namespaces) {
+      this.#reflect(LEPTON_JOBS, this.jobs, { namespace }, (change) => this.#jobChanged(change));
+      this.#reflectChildren(PODS, this.pods, namespace);
+      this.#reflectChildren(SERVICES, this.services, namespace);
+      this.#reflectChildren(CONFIG_MAPS, this.configMaps, namespace);
+      if (options.config.networkPolicy)
+        this.#reflectChildren(NETWORK_POLICIES, this.networkPolicies, namespace);
+    }
+    this.#reflect(NODES, this.nodes, {}, (change) => this.#nodeChanged(change.object), trimNode);
+  }
+
+  start(): void {
+    for (const { reflector } of this.#reflectors) void reflector.run();
+  }
+
+  stop(): void {
+    for (const { reflector } of this.#reflectors) reflector.stop();
+  }
+
+  /** Resolves when every kind has been listed. */
+  async synced(): Promise<void> {
+    await Promise.all(this.#reflectors.map(({ reflector }) => reflector.synced));
+  }
+
+  /** Whether the store of `resource` holds everything up to a version that was written. */
+  hasSeen(resource: Resource, version: string): boolean {
+    return this.#reflectors
+      .filter(({ kind }) => kind === resource.kind)
+      .some(({ reflector }) => compareVersions(reflector.version, version) >= 0);
+  }
+
+  get counts(): readonly { readonly kind: string; readonly lists: number; readonly watches: number }[] {
+    return this.#reflectors.map(({ kind, reflector }) => ({ kind, ...reflector.counts }));
+  }
+
+  /** Nodes that have not been ready for longer than the configured time. */
+  lostNodes(nowMs: number): ReadonlySet<string> {
+    const limitMs = this.#options.config.times.nodeLostSeconds * 1000;
+    const lost = [...this.nodes.all()].filter((node) => (notReadyMs(node, nowMs) ?? -1) >= limitMs);
+    return new Set(lost.map(({ metadata }) => metadata.name));
+  }
+
+  #reflectChildren<T extends Stored>(
+    resource: Resource,
+    store: Store<T>,
+    namespace: string | undefined,
+  ): void {
+    this.#reflect(resource, store, { namespace, labelSelector: MANAGED }, ({ object }) => {
+      const key = this.#jobOf(object);
+      if (key !== undefined) this.#options.onChange(key);
+    });
+  }
+
+  #reflect<T extends Stored>(
+    resource: Resource,
+    store: Store<T>,
+    scope: { namespace?: string | undefined; labelSelector?: string },
+    onChange: (change: Change<T>) => void,
+    trim?: (object: T) => T,
+  ): void {
+    const reflector = new Reflector<T>({
+      api: this.#options.api,
+      resource,
+      store,
+      scope,
+      onChange,
+      onError: (error) => this.#options.onError(resource.kind, error),
+      ...(trim ? { trim } : {}),
+    });
+    this.#reflectors.push({ kind: resource.kind, reflector: reflector as unknown as Reflector<never> });
+  }
+
+  #jobChanged({ kind, object }: Change<LeptonJobObject>): void {
+    const key = keyOf(object);
+    if (kind === 'deleted') this.#keys.delete(object.metadata.uid);
+    else this.#keys.set(object.metadata.uid, key);
+    this.#options.onChange(key);
+  }
+
+  #jobOf(object: Stored): Key | undefined {
+    const owner = controllerOf(object);
+    return owner ? this.#keys.get(owner.uid) : undefined;
+  }
+
+  /** Jobs with pods on a node that has gone silent are looked at when it counts as lost. */
+  #nodeChanged(node: Node): void {
+    const nowMs = Date.now();
+    const sinceMs = notReadyMs(node, nowMs);
+    if (sinceMs === undefined) return;
+    const inMs = Math.max(0, this.#options.config.times.nodeLostSeconds * 1000 - sinceMs) + 50;
+    for (const pod of this.pods.all()) {
+      if (pod.spec?.nodeName !== node.metadata.name) continue;
+      const key = this.#jobOf(pod);
+      if (key !== undefined) this.#options.onChange(key, inMs);
+    }
+  }
+}
+
+/** How long a node has not been ready; undefined where it is. */
+function notReadyMs({ status }: Node, nowMs: number): number | undefined {
+  const ready = status?.conditions?.find(({ type }) => type === 'Ready');
+  if (!ready || ready.status === 'True') return undefined;
+  return nowMs - Date.parse(ready.lastTransitionTime ?? new Date(nowMs).toISOString());
+}
+
+/** Nodes report images, addresses and sizes every few minutes; only readiness and resources are read here. */
+function trimNode({ metadata, status }: Node): Node {
+  const { name, uid, resourceVersion } = metadata;
+  const conditions = (status?.conditions ?? []).filter(({ type }) => type === 'Ready');
+  return {
+    metadata: { name, uid, resourceVersion },
+    status: { conditions, allocatable: status?.allocatable ?? {} },
+  };
+}

@@ -1,0 +1,206 @@
+// The operator's metrics: counted on transitions that were written, never per pass. Names that dashboards of other operators know
+// stay as they are known.
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { LeptonJobStatus } from '../crds/status.ts';
+import type { LeptonJobObject, Plan } from './leptonjob/job.ts';
+
+export interface MetricsSources {
+  readonly version: string;
+  readonly perJob: boolean;
+  readonly jobs: () => Iterable<LeptonJobObject>;
+  readonly queueDepth: () => number;
+  readonly leads: () => boolean;
+  readonly reflectors: () => readonly {
+    readonly kind: string;
+    readonly lists: number;
+    readonly watches: number;
+  }[];
+}
+
+const WAITS = [0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600];
+const RUNS = [10, 30, 60, 300, 900, 1800, 3600, 4 * 3600, 12 * 3600, 86_400, 7 * 86_400];
+const PASSES = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30];
+const PHASES = ['Pending', 'Suspended', 'Starting', 'Running', 'Restarting', 'Succeeded', 'Failed'] as const;
+
+export class OperatorMetrics {
+  readonly registry = new Registry();
+  readonly #created: Counter;
+  readonly #completed: Counter;
+  readonly #failed: Counter;
+  readonly #restarts: Counter;
+  readonly #timeToRunning: Histogram;
+  readonly #recovery: Histogram;
+  readonly #runSeconds: Histogram;
+  readonly #passes: Counter;
+  readonly #passSeconds: Histogram;
+  readonly #requests: Counter;
+  readonly #requestSeconds: Histogram;
+  /** UID -> when the job was set back. */
+  readonly #setBack = new Map<string, { readonly atMs: number; readonly reason: string }>();
+
+  constructor(sources: MetricsSources) {
+    const registers = [this.registry];
+    const counter = (name: string, help: string, labelNames: string[]) =>
+      new Counter({ name, help, labelNames, registers });
+    const histogram = (name: string, help: string, buckets: number[], labelNames: string[] = []) =>
+      new Histogram({ name, help, buckets, labelNames, registers });
+    collectDefaultMetrics({ register: this.registry });
+    this.#created = counter('leptonjob_jobs_created_total', 'Jobs seen for the first time', ['namespace']);
+    this.#completed = counter('leptonjob_jobs_completed_total', 'Jobs that succeeded', ['namespace']);
+    this.#failed = counter('leptonjob_jobs_failed_total', 'Jobs that failed', ['namespace', 'reason']);
+    this.#restarts = counter('leptonjob_restarts_total', 'Replacements of pods', [
+      'namespace',
+      'role',
+      'reason',
+    ]);
+    this.#timeToRunning = histogram(
+      'leptonjob_time_to_running_seconds',
+      'From creation to the first step',
+      WAITS,
+    );
+    this.#recovery = histogram('leptonjob_recovery_seconds', 'From a replacement to training again', WAITS, [
+      'reason',
+    ]);
+    this.#runSeconds = histogram('leptonjob_run_seconds', 'Active time of finished jobs', RUNS, ['phase']);
+    this.#passes = counter('controller_runtime_reconcile_total', 'Passes', ['controller', 'result']);
+    this.#passSeconds = histogram('controller_runtime_reconcile_time_seconds', 'Length of passes', PASSES, [
+      'controller',
+    ]);
+    this.#requests = counter('rest_client_requests_total', 'Requests to the API server', ['method', 'code']);
+    this.#requestSeconds = histogram('rest_client_request_duration_seconds', 'Length of requests', PASSES, [
+      'verb',
+    ]);
+    this.#gauges(sources);
+  }
+
+  pass({ seconds, result }: { seconds: number; result: string }): void {
+    this.#passes.inc({ controller: 'leptonjob', result });
+    this.#passSeconds.observe({ controller: 'leptonjob' }, seconds);
+  }
+
+  request({ verb, status, seconds }: { verb: string; status: number; seconds: number }): void {
+    this.#requests.inc({ method: verb, code: status === 0 ? '<error>' : String(status) });
+    this.#requestSeconds.observe({ verb }, seconds);
+  }
+
+  /** A status went through. */
+  written({ metadata }: LeptonJobObject, before: LeptonJobStatus | undefined, plan: Plan): void {
+    const namespace = metadata.namespace ?? '';
+    const { status } = plan;
+    const nowMs = Date.now();
+    if (before?.run === undefined && status.run !== undefined) this.#created.inc({ namespace });
+    if (plan.kind === 'record' && plan.restarted) {
+      this.#restarts.inc({ namespace, ...plan.restarted });
+      this.#setBack.set(metadata.uid, { atMs: nowMs, reason: plan.restarted.reason });
+    }
+    if (before?.phase === status.phase) return;
+    if (status.phase === 'Running') this.#running(metadata, before, nowMs);
+    if (status.phase === 'Succeeded') this.#completed.inc({ namespace });
+    if (status.phase === 'Failed') this.#failed.inc({ namespace, reason: failureOf(status) });
+    if (status.phase !== 'Succeeded' && status.phase !== 'Failed') return;
+    this.#runSeconds.observe({ phase: status.phase }, status.activeSeconds ?? 0);
+    this.#setBack.delete(metadata.uid);
+  }
+
+  #running(
+    { uid, creationTimestamp }: LeptonJobObject['metadata'],
+    before: LeptonJobStatus | undefined,
+    nowMs: number,
+  ): void {
+    const setBack = this.#setBack.get(uid);
+    this.#setBack.delete(uid);
+    if (setBack) this.#recovery.observe({ reason: setBack.reason }, (nowMs - setBack.atMs) / 1000);
+    else if ((before?.attempt ?? 0) === 0 && creationTimestamp !== undefined)
+      this.#timeToRunning.observe(Math.max(0, nowMs - Date.parse(creationTimestamp)) / 1000);
+  }
+
+  /** Made at scrape time from what is known, so that nothing stays of a job that is gone. */
+  #gauges({ version, perJob, jobs, queueDepth, leads, reflectors }: MetricsSources): void {
+    const gauge = (name: string, help: string, labelNames: string[], collect: (self: Gauge) => void) =>
+      new Gauge({
+        name,
+        help,
+        labelNames,
+        registers: [this.registry],
+        collect() {
+          this.reset();
+          collect(this);
+        },
+      });
+    gauge('leptonjob_build_info', 'Version of the operator', ['version'], (self) => self.set({ version }, 1));
+    gauge('leader_election_master_status', '1 where this process leads', ['name'], (self) =>
+      self.set({ name: 'lepton-operator' }, leads() ? 1 : 0),
+    );
+    gauge('workqueue_depth', 'Jobs that wait for a pass', ['name'], (self) =>
+      self.set({ name: 'leptonjob' }, queueDepth()),
+    );
+    gauge('reflector_lists', 'Lists since the start', ['kind'], (self) => {
+      for (const { kind, lists } of reflectors()) self.inc({ kind }, lists);
+    });
+    gauge('reflector_watches', 'Watches since the start', ['kind'], (self) => {
+      for (const { kind, watches } of reflectors()) self.inc({ kind }, watches);
+    });
+    gauge('leptonjob_jobs', 'Jobs by phase', ['namespace', 'phase'], (self) => {
+      for (const { metadata, status } of jobs())
+        self.inc({ namespace: metadata.namespace ?? '', phase: status?.phase ?? 'Pending' });
+    });
+    if (perJob) this.#perJob(gauge, jobs);
+  }
+
+  #perJob(
+    gauge: (name: string, help: string, labels: string[], collect: (self: Gauge) => void) => Gauge,
+    jobs: MetricsSources['jobs'],
+  ): void {
+    const each = (
+      name: string,
+      help: string,
+      more: string[],
+      tell: (self: Gauge, labels: Record<string, string>, job: LeptonJobObject) => void,
+    ): void => {
+      gauge(name, help, ['namespace', 'name', ...more], (self) => {
+        for (const job of jobs())
+          tell(self, { namespace: job.metadata.namespace ?? '', name: job.metadata.name }, job);
+      });
+    };
+    each('leptonjob_info', 'One per job', ['uid', 'phase'], (self, labels, { metadata, status }) =>
+      self.set({ ...labels, uid: metadata.uid, phase: status?.phase ?? 'Pending' }, 1),
+    );
+    each('leptonjob_status_phase', '1 for the phase of the job', ['phase'], (self, labels, { status }) => {
+      for (const phase of PHASES) self.set({ ...labels, phase }, status?.phase === phase ? 1 : 0);
+    });
+    each(
+      'leptonjob_status_replicas',
+      'Pods by role and state',
+      ['role', 'state'],
+      (self, labels, { status }) => {
+        for (const role of ['worker', 'parameterServer'] as const)
+          for (const state of ['ready', 'active', 'succeeded', 'failed'] as const)
+            self.set({ ...labels, role, state }, status?.[role]?.[state] ?? 0);
+      },
+    );
+    each('leptonjob_progress_ratio', 'Steps done of all steps', [], (self, labels, { status }) => {
+      const { step = 0, steps = 0 } = status?.progress ?? {};
+      if (steps > 0) self.set(labels, step / steps);
+    });
+    each('leptonjob_samples_per_second', 'Speed of all workers together', [], (self, labels, { status }) => {
+      if (status?.progress?.samplesPerSecond !== undefined)
+        self.set(labels, status.progress.samplesPerSecond);
+    });
+    each(
+      'leptonjob_goodput_ratio',
+      'Share of the active time in which training went forward',
+      [],
+      (self, labels, { status }) => {
+        if (status?.goodput) self.set(labels, status.goodput.ratio);
+      },
+    );
+    each('leptonjob_lost_seconds', 'Time lost, by cause', ['cause'], (self, labels, { status }) => {
+      for (const [cause, seconds] of Object.entries(status?.goodput?.lostSeconds ?? {}))
+        self.set({ ...labels, cause }, seconds);
+    });
+  }
+}
+
+function failureOf({ conditions = [] }: LeptonJobStatus): string {
+  return conditions.find(({ type }) => type === 'Failed')?.reason ?? 'Failed';
+}

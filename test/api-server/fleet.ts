@@ -1,0 +1,286 @@
+// A namespace of a real API server with the operator at work in this process, and a kubelet that does what the test says: pods get
+// the status that it is told, the coordinator says what it is told, over the real transport with the job's own certificates.
+
+import type { KubeConfig } from '@kubernetes/client-node';
+import { type OperatorConfig, operatorConfigSchema } from '../../operator/config.ts';
+import {
+  type KubeObject,
+  PODS,
+  pathOf,
+  type Resource,
+  SECRETS,
+  type Stored,
+} from '../../operator/kube/objects.ts';
+import type { LeptonJobObject, Report } from '../../operator/leptonjob/job.ts';
+import { LABELS, LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
+import type { Pod } from '../../operator/leptonjob/pod-view.ts';
+import { Operator } from '../../operator/operator.ts';
+import { type Listener, listen, type Outbox } from '../../worker/transport/listener.ts';
+import type { ControlPlane } from '../cluster/control-plane.ts';
+import { until } from '../cluster/daemon.ts';
+
+export const NAMESPACES: Resource = {
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  plural: 'namespaces',
+  namespaced: false,
+};
+
+type OperatorInput = Parameters<typeof operatorConfigSchema.parse>[0] & object;
+
+const QUICK: OperatorInput = {
+  image: 'lepton/worker:test',
+  leaderElection: { enabled: false },
+  ports: { health: 0, metrics: 0 },
+  times: { progressSeconds: 0.05, stopSeconds: 2, nodeLostSeconds: 1, forceDeleteSeconds: 1 },
+};
+
+let namespaces = 0;
+
+export class Fleet implements AsyncDisposable {
+  readonly plane: ControlPlane;
+  readonly namespace: string;
+  readonly coordinators = new Map<string, Coordinator>();
+  readonly log: string[] = [];
+  operator: Operator | undefined;
+
+  private constructor(plane: ControlPlane, namespace: string) {
+    this.plane = plane;
+    this.namespace = namespace;
+  }
+
+  static async start(
+    plane: ControlPlane,
+    config: OperatorInput = {},
+    kubeConfig?: KubeConfig,
+  ): Promise<Fleet> {
+    const fleet = new Fleet(plane, `test-${++namespaces}`);
+    await plane.api.create(NAMESPACES, { metadata: { name: fleet.namespace } });
+    await fleet.startOperator(config, kubeConfig);
+    return fleet;
+  }
+
+  async startOperator(config: OperatorInput = {}, kubeConfig?: KubeConfig): Promise<Operator> {
+    const operator = new Operator({
+      kubeConfig: kubeConfig ?? this.plane.kubeConfig(),
+      config: operatorConfigSchema.parse({
+        ...QUICK,
+        namespaces: [this.namespace],
+        ...config,
+      }) as OperatorConfig,
+      identity: 'test',
+      version: 'test',
+      log: (level, message, fields) => void this.log.push(`${level} ${message} ${JSON.stringify(fields)}`),
+      onLost: () => {},
+      addressOf: ({ metadata }) => this.coordinators.get(metadata.labels?.[LABELS.jobName] ?? '')?.address,
+    });
+    this.operator = operator;
+    await operator.start();
+    return operator;
+  }
+
+  async submit(name: string, spec: Record<string, unknown> = {}): Promise<LeptonJobObject> {
+    const object = {
+      metadata: { name, namespace: this.namespace },
+      spec: {
+        model: { layers: [{ dense: { units: 1 } }] },
+        data: { train: { format: 'npy', uri: '/data/train' } },
+        training: { loss: 'meanSquaredError', optimizer: { sgd: {} }, batchSize: 8, epochs: 2 },
+        worker: { replicas: 2 },
+        ...spec,
+      },
+    } as KubeObject;
+    return await this.plane.api.create<LeptonJobObject>(LEPTON_JOBS, object, { fieldValidation: 'Strict' });
+  }
+
+  job(name: string): Promise<LeptonJobObject> {
+    return this.plane.api.get<LeptonJobObject>(LEPTON_JOBS, { namespace: this.namespace, name });
+  }
+
+  change(name: string, spec: Record<string, unknown>): Promise<LeptonJobObject> {
+    return this.plane.api.mergePatch(LEPTON_JOBS, { namespace: this.namespace, name }, { spec });
+  }
+
+  async pods(name: string): Promise<Pod[]> {
+    const labelSelector = `${LABELS.jobName}=${name}`;
+    const { items } = await this.plane.api.list<Pod>(PODS, { namespace: this.namespace, labelSelector });
+    return [...items].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+  }
+
+  /** Waits until the job's status is as asked. */
+  async expect(
+    name: string,
+    what: string,
+    holds: (job: LeptonJobObject) => boolean,
+    timeoutMs = 10_000,
+  ): Promise<LeptonJobObject> {
+    let last: LeptonJobObject | undefined;
+    try {
+      return await until(`${name}: ${what}`, timeoutMs, async () => {
+        last = await this.job(name);
+        return holds(last) ? last : undefined;
+      });
+    } catch (error) {
+      throw new Error(
+        `${(error as Error).message}\n${JSON.stringify(last?.status, null, 1)}\n${this.log.slice(-20).join('\n')}`,
+      );
+    }
+  }
+
+  phase(name: string, phase: string): Promise<LeptonJobObject> {
+    return this.expect(name, `phase ${phase}`, ({ status }) => status?.phase === phase);
+  }
+
+  async expectPods(name: string, count: number, holds: (pod: Pod) => boolean = () => true): Promise<Pod[]> {
+    return await until(`${name}: ${count} pods`, 10_000, async () => {
+      const pods = (await this.pods(name)).filter(holds);
+      return pods.length === count ? pods : undefined;
+    });
+  }
+
+  /** What a kubelet reports when the containers run; the coordinator answers from then on. */
+  async run(name: string, report?: Partial<Report>): Promise<void> {
+    const { status, spec } = await this.job(name);
+    const count = (status?.worker?.replicas ?? spec.worker.replicas) + spec.parameterServer.replicas;
+    const pods = await this.expectPods(name, count);
+    await this.coordinate(name);
+    for (const pod of pods) if (pod.status?.phase === 'Pending') await this.setStatus(pod, RUNNING);
+    if (report) this.coordinators.get(name)!.say(report);
+  }
+
+  async coordinate(name: string): Promise<Coordinator> {
+    const known = this.coordinators.get(name);
+    if (known) return known;
+    const { metadata } = await this.job(name);
+    const coordinator = await Coordinator.start(this.plane, this.namespace, name, metadata.uid);
+    this.coordinators.set(name, coordinator);
+    return coordinator;
+  }
+
+  async setStatus(pod: Pod, status: unknown): Promise<void> {
+    await this.plane.api.mergePatch(PODS, pod.metadata, { status }, 'status');
+  }
+
+  /** The container has ended. */
+  async end(pod: Pod, exitCode: number, words?: unknown, more: Record<string, unknown> = {}): Promise<void> {
+    const terminated = {
+      exitCode,
+      reason: exitCode === 0 ? 'Completed' : 'Error',
+      ...(more['terminated'] as object),
+      ...(words ? { message: JSON.stringify(words) } : {}),
+    };
+    await this.setStatus(pod, {
+      phase: exitCode === 0 ? 'Succeeded' : 'Failed',
+      containerStatuses: [
+        { name: 'lepton', image: 'x', imageID: '', restartCount: 0, ready: false, state: { terminated } },
+      ],
+      ...(more['conditions'] ? { conditions: more['conditions'] } : {}),
+    });
+  }
+
+  bind(pod: Pod, node: string): Promise<unknown> {
+    return this.plane.api.client.call({
+      method: 'POST',
+      path: pathOf(PODS, { ...pod.metadata, subresource: 'binding' }),
+      body: {
+        apiVersion: 'v1',
+        kind: 'Binding',
+        metadata: { name: pod.metadata.name },
+        target: { kind: 'Node', name: node },
+      },
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.operator?.stop();
+    for (const coordinator of this.coordinators.values()) await coordinator.close();
+  }
+}
+
+export const RUNNING = {
+  phase: 'Running',
+  podIP: '127.0.0.1',
+  conditions: [{ type: 'Ready', status: 'True' }],
+  containerStatuses: [
+    { name: 'lepton', image: 'x', imageID: '', restartCount: 0, ready: true, state: { running: {} } },
+  ],
+};
+
+const SILENT: Omit<Report, 'heardMs'> = {
+  phase: 'Starting',
+  step: 0,
+  steps: 100,
+  epoch: 1,
+  samplesPerSecond: 0,
+  metrics: {},
+  evaluation: {},
+};
+
+interface Secret extends Stored {
+  readonly data: Readonly<Record<string, string>>;
+}
+
+/** The coordinator of one job, with the server's certificate out of the job's secret. */
+export class Coordinator {
+  stops = 0;
+  readonly #listener: Listener;
+  readonly #watchers = new Set<Outbox<unknown>>();
+  #report: Partial<Report> = SILENT;
+
+  private constructor(listener: Listener) {
+    this.#listener = listener;
+  }
+
+  static async start(
+    plane: ControlPlane,
+    namespace: string,
+    job: string,
+    jobUid: string,
+  ): Promise<Coordinator> {
+    const { data } = await until('the certificates of the job', 10_000, () =>
+      plane.api.get<Secret>(SECRETS, { namespace, name: `${job}-tls` }),
+    );
+    const file = (name: string): Buffer => Buffer.from(data[name]!, 'base64');
+    let self: Coordinator | undefined;
+    const listener = await listen({
+      address: '127.0.0.1:0',
+      security: {
+        kind: 'mutualTls',
+        jobUid,
+        authority: file('ca.crt'),
+        certificate: file('server.crt'),
+        key: file('server.key'),
+      },
+      chunkBytes: 2 ** 20,
+      peers: 4,
+      exchange: {} as never,
+      coordination: {
+        watch: (out: Outbox<unknown>) => self?.watch(out),
+        stop: () => {
+          if (self) self.stops++;
+        },
+      } as never,
+    });
+    self = new Coordinator(listener);
+    return self;
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.#listener.port}`;
+  }
+
+  watch(out: Outbox<unknown>): void {
+    this.#watchers.add(out);
+    out.onClose(() => this.#watchers.delete(out));
+    out.write(this.#report);
+  }
+
+  say(report: Partial<Report>): void {
+    this.#report = { ...this.#report, ...report };
+    for (const watcher of this.#watchers) watcher.write(this.#report);
+  }
+
+  close(): Promise<void> {
+    return this.#listener.close();
+  }
+}
