@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs the tests by level, each with its runner's own closing lines.   scripts/test.sh [check native sanitize unit process examples]
+# Runs the tests by level, each with its runner's own closing lines.   scripts/test.sh [check native sanitize unit process api-server examples]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
 levels=("$@")
-[ ${#levels[@]} -gt 0 ] || levels=(check native unit process examples sanitize)
+[ ${#levels[@]} -gt 0 ] || levels=(check native unit process examples api-server sanitize)
 
 # GoogleTest's sources: of the system, else out of Debian's package, unpacked into the cache.
 googletest() {
@@ -48,7 +48,8 @@ for level in "${levels[@]}"; do
     unit) node_tests test/unit ;;
     process) node_tests test/process ;;
     examples) node_tests test/examples ;;
-    *) echo "test: unknown level '$level' (check native sanitize unit process examples)" >&2; exit 2 ;;
+    api-server) node_tests test/api-server ;;
+    *) echo "test: unknown level '$level' (check native sanitize unit process examples api-server)" >&2; exit 2 ;;
   esac
   printf '== %s: %s s ==\n' "$level" "$((SECONDS - started))"
 done

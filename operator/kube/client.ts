@@ -84,8 +84,8 @@ export class KubeClient {
   }
 
   async #send(call: Call): Promise<IncomingMessage> {
-    const options = await this.#requestOptions(call);
-    const body = call.body === undefined ? undefined : JSON.stringify(call.body);
+    const body = call.body === undefined ? undefined : Buffer.from(JSON.stringify(call.body));
+    const options = await this.#requestOptions(call, body?.length);
     return await new Promise((resolve, reject) => {
       const send = this.#server.protocol === 'http:' ? requestPlain : requestTls;
       const request = send(options, resolve);
@@ -94,14 +94,10 @@ export class KubeClient {
     });
   }
 
-  async #requestOptions({
-    method,
-    path,
-    query = {},
-    body,
-    contentType,
-    signal,
-  }: Call): Promise<RequestOptions> {
+  async #requestOptions(
+    { method, path, query = {}, contentType, signal }: Call,
+    bytes: number | undefined,
+  ): Promise<RequestOptions> {
     const url = new URL(this.#server.pathname.replace(/\/$/, '') + path, this.#server);
     for (const [key, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(key, String(value));
@@ -114,7 +110,10 @@ export class KubeClient {
       headers: {
         Accept: 'application/json',
         'User-Agent': this.#options.userAgent,
-        ...(body === undefined ? {} : { 'Content-Type': contentType ?? 'application/json' }),
+        // Node gives a DELETE no length of its own, and its body would be read as the next request.
+        ...(bytes === undefined
+          ? {}
+          : { 'Content-Type': contentType ?? 'application/json', 'Content-Length': bytes }),
       },
       ...(signal ? { signal } : {}),
     };

@@ -114,10 +114,7 @@ export class Applier {
         const files = await makeCertificates(job.metadata.uid, this.#options.nowMs());
         await this.#create(job, run, SECRETS, secretOf(job, files));
         await this.#options.runs.findCertificates(job);
-        return;
       }
-      case 'podGroup':
-        throw new RangeError('no gang scheduler was found');
     }
   }
 

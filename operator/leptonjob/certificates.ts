@@ -11,8 +11,6 @@ export interface Identity {
   readonly key: string;
 }
 
-export type CertificateRole = 'worker' | 'server' | 'operator';
-
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const DAY_MS = 86_400_000;
 /** Longer than `activeDeadlineSeconds` may be. */

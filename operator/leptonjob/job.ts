@@ -102,7 +102,7 @@ export interface Seen {
   readonly limits: Limits;
 }
 
-export type ChildKind = 'config' | 'service' | 'certificates' | 'networkPolicy' | 'podGroup';
+export type ChildKind = 'config' | 'service' | 'certificates' | 'networkPolicy';
 
 export interface Limits {
   /** Time for a checkpoint when a run is stopped. */

@@ -11,7 +11,6 @@ export const LEPTON_JOBS: Resource = {
 };
 
 export type Role = 'worker' | 'server';
-export const ROLES = ['server', 'worker'] as const;
 
 export const LABELS = {
   jobName: `${GROUP}/job-name`,
@@ -33,7 +32,6 @@ export const serviceName = (job: string): string => job;
 export const configName = (job: string, digest: string): string => `${job}-config-${digest}`;
 export const certificatesName = (job: string): string => `${job}-tls`;
 export const networkPolicyName = (job: string): string => job;
-export const podGroupName = (job: string): string => job;
 
 export function selectorOf(jobName: string, role?: Role): Readonly<Record<string, string>> {
   return { [LABELS.jobName]: jobName, ...(role ? { [LABELS.role]: role } : {}) };

@@ -132,10 +132,16 @@ export class Fleet implements AsyncDisposable {
   }
 
   async expectPods(name: string, count: number, holds: (pod: Pod) => boolean = () => true): Promise<Pod[]> {
-    return await until(`${name}: ${count} pods`, 10_000, async () => {
-      const pods = (await this.pods(name)).filter(holds);
-      return pods.length === count ? pods : undefined;
-    });
+    let last: Pod[] = [];
+    try {
+      return await until(`${name}: ${count} pods`, 10_000, async () => {
+        last = (await this.pods(name)).filter(holds);
+        return last.length === count ? last : undefined;
+      });
+    } catch (error) {
+      const names = last.map(({ metadata }) => metadata.name).join(', ');
+      throw new Error(`${(error as Error).message}\ngot ${names}\n${this.log.slice(-20).join('\n')}`);
+    }
   }
 
   /** What a kubelet reports when the containers run; the coordinator answers from then on. */

@@ -11,7 +11,7 @@ import { Fleet, RUNNING } from './fleet.ts';
 let plane: ControlPlane;
 let fleet: Fleet;
 before(async () => {
-  plane = await startControlPlane();
+  plane = await startControlPlane({ with: ['kube-controller-manager', 'kube-scheduler'] });
   await installCrd(plane.api);
   fleet = await Fleet.start(plane);
 });

@@ -6,7 +6,6 @@ cd "$(dirname "$0")/../.."
 . scripts/environment.sh
 
 declare -A KUBERNETES=([1.35]=1.35.4 [1.36]=1.36.3 [1.37]=1.37.2)
-ETCD=3.7.3
 
 minor=${1:?expected a Kubernetes minor: ${!KUBERNETES[*]}}
 shift
@@ -41,20 +40,48 @@ build_kubernetes() {
   (cd "$place/module" && go build -trimpath -ldflags "$flags" -o "$place/$name.new" "k8s.io/kubernetes/cmd/$name")
 }
 
-build_etcd() {
-  local folder="$place/etcd-module"
+# Programs with modules of their own: name -> module@version package. They do not depend on the Kubernetes minor.
+declare -A MODULE=(
+  [etcd]="go.etcd.io/etcd/server/v3@v3.7.3 go.etcd.io/etcd/server/v3"
+  [helm]="helm.sh/helm/v4@v4.3.1 helm.sh/helm/v4/cmd/helm"
+  [coredns]="github.com/coredns/coredns@v1.15.0 github.com/coredns/coredns"
+  [kwok]="sigs.k8s.io/kwok@v0.8.0 sigs.k8s.io/kwok/cmd/kwok"
+  [promtool]="github.com/prometheus/prometheus@v0.316.0 github.com/prometheus/prometheus/cmd/promtool"
+  [prometheus]="github.com/prometheus/prometheus@v0.316.0 github.com/prometheus/prometheus/cmd/prometheus"
+)
+
+# Replace directives of the module itself are repeated, as above.
+build_module() {
+  local name=$1 module package folder="$LEPTON_CACHE/go/$1-module"
+  read -r module package <<<"${MODULE[$name]}"
   rm -rf "$folder"; mkdir -p "$folder"
   (cd "$folder"
-    go mod init lepton.ai/etcd >/dev/null 2>&1
-    printf 'package etcd\n' >empty.go
-    go get "go.etcd.io/etcd/server/v3@v$ETCD" >/dev/null 2>&1
-    go build -trimpath -o "$place/etcd.new" go.etcd.io/etcd/server/v3)
+    go mod init "lepton.ai/$name" >/dev/null 2>&1
+    printf 'package empty\n' >empty.go
+    local source
+    source=$(go mod download -json "$module" | sed -n 's/^\t"GoMod": "\(.*\)",*$/\1/p')
+    go mod edit -json "$source" | python3 -c 'import json, sys
+for r in json.load(sys.stdin).get("Replace") or []:
+    if "Version" in r["New"]: print(r["Old"]["Path"] + "=" + r["New"]["Path"] + "@" + r["New"]["Version"])' |
+      while read -r replacement; do go mod edit -replace="$replacement"; done
+    go get "$module" >/dev/null 2>&1
+    go build -trimpath -ldflags "-s -w" -o "$LEPTON_CACHE/go/$name.new" "$package")
+  mv "$LEPTON_CACHE/go/$name.new" "$LEPTON_CACHE/go/$name"
 }
 
 for name in "$@"; do
   [ -x "$place/$name" ] && continue
-  say "building $name for Kubernetes $version (minutes the first time)"
-  if [ "$name" = etcd ]; then build_etcd; else build_kubernetes "$name"; fi
-  mv "$place/$name.new" "$place/$name"
+  if [ -n "${MODULE[$name]:-}" ]; then
+    if [ ! -x "$LEPTON_CACHE/go/$name" ]; then
+      say "building $name (minutes the first time)"
+      mkdir -p "$LEPTON_CACHE/go"
+      build_module "$name"
+    fi
+    ln -sf "$LEPTON_CACHE/go/$name" "$place/$name"
+  else
+    say "building $name for Kubernetes $version (minutes the first time)"
+    build_kubernetes "$name"
+    mv "$place/$name.new" "$place/$name"
+  fi
 done
 echo "$place"
