@@ -16,9 +16,14 @@ export function generatedFiles(): Readonly<Record<string, string>> {
   if (problems.length > 0) throw new SchemaError(CRD_NAME, problems.join('\n'));
   const header =
     '# Generated from crds/leptonjob.ts by crds/generate.ts: change the schema, not this file.\n';
-  const crd = stringify(customResourceDefinition(), { lineWidth: 110, aliasDuplicateObjects: false });
+  const crd = stringify(customResourceDefinition(), {
+    lineWidth: 110,
+    aliasDuplicateObjects: false,
+    compat: 'yaml-1.1', // kubectl and Helm take a bare `on` for true
+  });
   return {
     [`crds/${GROUP}_leptonjobs.yaml`]: header + crd,
+    [`charts/lepton/files/${GROUP}_leptonjobs.yaml`]: header + crd,
     'docs/leptonjob.md': referencePage(leptonJobStructural()),
   };
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs the tests by level, each with its runner's own closing lines.   scripts/test.sh [check native sanitize unit process api-server examples]
+# Runs the tests by level, each with its runner's own closing lines.   scripts/test.sh [check native sanitize unit process api-server e2e examples]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
 levels=("$@")
-[ ${#levels[@]} -gt 0 ] || levels=(check native unit process examples api-server sanitize)
+[ ${#levels[@]} -gt 0 ] || levels=(check native unit process examples api-server e2e sanitize)
 
 # GoogleTest's sources: of the system, else out of Debian's package, unpacked into the cache.
 googletest() {
@@ -37,6 +37,26 @@ node_tests() {
   "$LEPTON_NODE" --test --test-concurrency=2 --test-timeout=600000 --test-reporter=spec "${files[@]}"
 }
 
+# A cluster of two nodes in namespaces of its own: Linux, root and Debian's containerd.
+end_to_end() {
+  if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; then
+    echo "e2e: skipped: a cluster of our own needs root on Linux"
+    return
+  fi
+  local missing=()
+  for pair in containerd:containerd runc:runc ip:iproute2 busybox:busybox-static ctr:containerd; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || missing+=("${pair#*:}")
+  done
+  [ -e /usr/lib/cni/bridge ] || missing+=(containernetworking-plugins)
+  if [ ${#missing[@]} -gt 0 ]; then
+    echo "e2e: installing Debian's packages ${missing[*]}" >&2
+    apt-get install -y -q --no-install-recommends "${missing[@]}" >build/apt.log 2>&1 ||
+      { apt-get update -q >>build/apt.log 2>&1 && apt-get install -y -q --no-install-recommends "${missing[@]}" >>build/apt.log 2>&1; } ||
+      { tail -n 5 build/apt.log >&2; return 1; }
+  fi
+  test/cluster/cluster.sh "$LEPTON_NODE" --test --test-timeout=900000 --test-reporter=spec test/e2e/*.test.ts
+}
+
 mkdir -p build
 for level in "${levels[@]}"; do
   started=$SECONDS
@@ -49,7 +69,8 @@ for level in "${levels[@]}"; do
     process) node_tests test/process ;;
     examples) node_tests test/examples ;;
     api-server) node_tests test/api-server ;;
-    *) echo "test: unknown level '$level' (check native sanitize unit process examples api-server)" >&2; exit 2 ;;
+    e2e) end_to_end ;;
+    *) echo "test: unknown level '$level' (check native sanitize unit process examples api-server e2e)" >&2; exit 2 ;;
   esac
   printf '== %s: %s s ==\n' "$level" "$((SECONDS - started))"
 done

@@ -17,16 +17,26 @@ export type Minor = '1.35' | '1.36' | '1.37';
 export interface ControlPlaneOptions {
   readonly minor?: Minor;
   /** Beside the API server. */
-  readonly with?: readonly ('kube-controller-manager' | 'kube-scheduler')[];
+  readonly with?: readonly (
+    | 'kube-controller-manager'
+    | 'kube-scheduler'
+    | 'kubectl'
+    | 'kubelet'
+    | 'coredns'
+    | 'helm'
+  )[];
   /** More flags of the API server. */
   readonly flags?: readonly string[];
   readonly authorization?: 'RBAC' | 'AlwaysAllow';
-  /** Network namespace and the address in it; default: loopback of this host. */
-  readonly network?: { readonly name: string; readonly address: string };
+  /** Address and port under which nodes and pods know the API server; default: loopback alone, any free port. */
+  readonly address?: string;
+  /** Nodes that may join, with `nodeToken`. */
+  readonly nodes?: readonly string[];
 }
 
 /** Bearer token -> user, uid, groups. `admin` may do everything. */
-export const ADMIN_TOKEN = 'token-of-the-admin';
+const ADMIN_TOKEN = 'token-of-the-admin';
+export const nodeToken = (name: string): string => `token-of-${name}`;
 
 export interface ControlPlane extends AsyncDisposable {
   readonly server: string;
@@ -36,8 +46,7 @@ export interface ControlPlane extends AsyncDisposable {
   readonly api: KubeApi;
   kubeConfig(token?: string, server?: string): KubeConfig;
   /** Writes one and gives its path. */
-  kubeConfigFile(name: string, token?: string): Promise<string>;
-  addUser(name: string, groups: readonly string[]): Promise<string>;
+  kubeConfigFile(name: string, token?: string, server?: string): Promise<string>;
   kubectl(...args: readonly string[]): Promise<string>;
   auditLog(): Promise<readonly AuditEvent[]>;
   readonly apiServer: Daemon;
@@ -67,8 +76,8 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   }
 }
 
-export async function buildPrograms(options: Pick<ControlPlaneOptions, 'minor' | 'with'>, ...more: string[]) {
-  const names = ['etcd', 'kube-apiserver', ...(options.with ?? []), ...more];
+async function buildPrograms(options: Pick<ControlPlaneOptions, 'minor' | 'with'>) {
+  const names = ['etcd', 'kube-apiserver', ...(options.with ?? [])];
   const script = join(import.meta.dirname, 'build.sh');
   const { stdout } = await run(script, [options.minor ?? '1.37', ...names], { maxBuffer: 2 ** 26 });
   return stdout.trim();
@@ -80,8 +89,7 @@ async function start(
   folder: string,
   daemons: Daemon[],
 ): Promise<ControlPlane> {
-  const host = options.network?.address ?? '127.0.0.1';
-  const [etcdPort, peerPort, apiPort, managerPort, schedulerPort] = (await freePorts(5)) as [
+  const [etcdPort, peerPort, freePort, managerPort, schedulerPort] = (await freePorts(5)) as [
     number,
     number,
     number,
@@ -93,19 +101,20 @@ async function start(
       name,
       command: [join(programs, name), ...flags],
       logFile: join(folder, `${name}.log`),
-      network: options.network?.name,
     });
     daemons.push(made);
     return made;
   };
-  const server = `https://${host}:${apiPort}`;
-  await writeKeys(folder);
+  const apiPort = options.address === undefined ? freePort : 443;
+  const server =
+    options.address === undefined ? `https://127.0.0.1:${apiPort}` : `https://${options.address}`;
+  await writeKeys(folder, options.nodes ?? []);
   daemon('etcd', etcdFlags(folder, etcdPort, peerPort));
-  const apiServer = daemon('kube-apiserver', apiServerFlags(options, folder, host, apiPort, etcdPort));
+  const apiServer = daemon('kube-apiserver', apiServerFlags(options, folder, apiPort, etcdPort));
   const kubeConfig = (token = ADMIN_TOKEN, at = server): KubeConfig => kubeConfigOf(folder, at, token);
-  const writeConfig = async (name: string, token = ADMIN_TOKEN): Promise<string> => {
+  const writeConfig = async (name: string, token = ADMIN_TOKEN, at = server): Promise<string> => {
     const path = join(folder, `${name}.kubeconfig`);
-    await writeFile(path, kubeConfig(token).exportConfig(), { mode: 0o600 });
+    await writeFile(path, kubeConfig(token, at).exportConfig(), { mode: 0o600 });
     return path;
   };
   const certificate = join(folder, 'certificates', 'apiserver.crt');
@@ -132,7 +141,6 @@ async function start(
     apiServer,
     kubeConfig,
     kubeConfigFile: writeConfig,
-    addUser: (name, groups) => addUser(folder, name, groups),
     kubectl: async (...args) => {
       const { stdout } = await run(join(programs, 'kubectl'), ['--kubeconfig', adminConfig, ...args]);
       return stdout;
@@ -170,15 +178,14 @@ function etcdFlags(folder: string, port: number, peerPort: number): string[] {
 }
 
 function apiServerFlags(
-  { authorization = 'RBAC', flags = [], network }: ControlPlaneOptions,
+  { authorization = 'RBAC', flags = [], address }: ControlPlaneOptions,
   folder: string,
-  host: string,
   port: number,
   etcdPort: number,
 ): string[] {
   return [
     `--etcd-servers=http://127.0.0.1:${etcdPort}`,
-    `--bind-address=${host}`,
+    `--bind-address=${address === undefined ? '127.0.0.1' : '0.0.0.0'}`,
     `--secure-port=${port}`,
     `--cert-dir=${join(folder, 'certificates')}`,
     `--token-auth-file=${join(folder, 'tokens.csv')}`,
@@ -192,7 +199,7 @@ function apiServerFlags(
     '--enable-priority-and-fairness=true',
     '--allow-privileged=true',
     // The address of this server as an endpoint of `kubernetes.default`: none may be a loopback address.
-    ...(network ? [`--advertise-address=${host}`] : ['--endpoint-reconciler-type=none']),
+    ...(address === undefined ? ['--endpoint-reconciler-type=none'] : [`--advertise-address=${address}`]),
     ...flags,
   ];
 }
@@ -213,10 +220,14 @@ function managerFlags(folder: string, kubeconfig: string, certificate: string, p
 }
 
 /** Users, the key of service accounts, the audit policy. */
-async function writeKeys(folder: string): Promise<void> {
+async function writeKeys(folder: string, nodes: readonly string[]): Promise<void> {
   const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const secret = { mode: 0o600 };
-  await writeFile(join(folder, 'tokens.csv'), `${ADMIN_TOKEN},admin,admin,"system:masters"\n`, secret);
+  const users = [
+    `${ADMIN_TOKEN},admin,admin,"system:masters"`,
+    ...nodes.map((name) => `${nodeToken(name)},system:node:${name},${name},"system:nodes"`),
+  ];
+  await writeFile(join(folder, 'tokens.csv'), `${users.join('\n')}\n`, secret);
   await writeFile(
     join(folder, 'service-account.key'),
     privateKey.export({ type: 'pkcs1', format: 'pem' }),
@@ -230,15 +241,6 @@ async function writeKeys(folder: string): Promise<void> {
     rules: [{ level: 'Metadata' }],
   };
   await writeFile(join(folder, 'audit.yaml'), JSON.stringify(policy));
-}
-
-/** Read at the start of the API server alone: users are added before it, or by certificate. */
-async function addUser(folder: string, name: string, groups: readonly string[]): Promise<string> {
-  const token = `token-of-${name.replaceAll(/[^a-z0-9]/g, '-')}`;
-  const line = `${token},${name},${name},"${groups.join(',')}"\n`;
-  const path = join(folder, 'tokens.csv');
-  await writeFile(path, (await readFile(path, 'utf8')) + line, { mode: 0o600 });
-  return token;
 }
 
 function kubeConfigOf(folder: string, server: string, token: string): KubeConfig {
