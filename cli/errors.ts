@@ -8,6 +8,10 @@ export const COMMAND_ERROR_CODES = [
   'NOTHING_TO_RESUME',
   'NO_MODEL',
   'NO_DATA',
+  'NO_CLUSTER',
+  'CLUSTER_REFUSED',
+  'NO_JOB',
+  'NO_POD',
 ] as const;
 
 export type CommandErrorCode = (typeof COMMAND_ERROR_CODES)[number];

@@ -1,11 +1,15 @@
 // The tree of commands. Each command's options and action are in its own file.
 import { Command } from 'commander';
-
+import { deleteCommand, resumeCommand, scaleCommand, suspendCommand } from './commands/change-job.ts';
 import { datasetsCommand } from './commands/datasets.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { inspectCommand } from './commands/inspect.ts';
+import { jobsCommand } from './commands/jobs.ts';
+import { logsCommand } from './commands/logs.ts';
 import { predictCommand } from './commands/predict.ts';
 import { runCommand } from './commands/run.ts';
+import { statusCommand } from './commands/status.ts';
+import { submitCommand } from './commands/submit.ts';
 import { validateCommand } from './commands/validate.ts';
 import type { Outcome } from './outcome.ts';
 import { leptonVersion } from './version.ts';
@@ -17,6 +21,14 @@ export const COMMANDS = {
   inspect: inspectCommand,
   validate: validateCommand,
   datasets: datasetsCommand,
+  submit: submitCommand,
+  jobs: jobsCommand,
+  status: statusCommand,
+  logs: logsCommand,
+  suspend: suspendCommand,
+  resume: resumeCommand,
+  scale: scaleCommand,
+  delete: deleteCommand,
 } as const satisfies Record<string, (outcome: Outcome) => Command>;
 
 /** Never ends the process: help, version and wrong usage throw a CommanderError. */

@@ -155,9 +155,10 @@ export class Fleet implements AsyncDisposable {
   }
 
   async coordinate(name: string): Promise<Coordinator> {
-    const known = this.coordinators.get(name);
-    if (known) return known;
     const { metadata } = await this.job(name);
+    const known = this.coordinators.get(name);
+    if (known?.jobUid === metadata.uid) return known;
+    await known?.close();
     const coordinator = await Coordinator.start(this.plane, this.namespace, name, metadata.uid);
     this.coordinators.set(name, coordinator);
     return coordinator;
@@ -228,12 +229,14 @@ interface Secret extends Stored {
 
 /** The coordinator of one job, with the server's certificate out of the job's secret. */
 export class Coordinator {
+  readonly jobUid: string;
   stops = 0;
   readonly #listener: Listener;
   readonly #watchers = new Set<Outbox<unknown>>();
   #report: Partial<Report> = SILENT;
 
-  private constructor(listener: Listener) {
+  private constructor(jobUid: string, listener: Listener) {
+    this.jobUid = jobUid;
     this.#listener = listener;
   }
 
@@ -267,7 +270,7 @@ export class Coordinator {
         },
       } as never,
     });
-    self = new Coordinator(listener);
+    self = new Coordinator(jobUid, listener);
     return self;
   }
 

@@ -14,7 +14,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   native: [],
   worker: ['native', 'protos', 'crds'],
   operator: ['crds', 'protos'],
-  cli: ['crds', 'protos', 'native', 'worker'],
+  cli: ['crds', 'protos', 'native', 'worker', 'operator'],
 };
 
 /** Folder of native/src -> folders whose headers it may include; only `binding` may know JavaScript. */
