@@ -18,6 +18,8 @@ const manifestSchema = z.object({
   /** Digest of model, data and training: a checkpoint continues only the job that it is of. */
   layoutDigest: z.string(),
   arenaLength: count,
+  /** What `step` and the ledger count in; it follows from the number of workers. */
+  stepsPerEpoch: count.optional(),
   /** The data cursor: every sample below `step` is counted in it once. */
   ledger: z.object({
     step: count,

@@ -3,6 +3,7 @@
 
 import type { RoleConfig } from '../../protos/role-config.ts';
 import { type Checkpoints, type Found, folderOf } from '../checkpoint/checkpoints.ts';
+import { atPace } from '../checkpoint/cursor.ts';
 import { Cut, type CutMessage, type ShardFile } from '../protocol/cut.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { LedgerState } from '../protocol/ledger.ts';
@@ -63,12 +64,13 @@ export class Cuts {
   }
 
   async #find(epoch: number): Promise<void> {
-    const { checkpoints, config, log, now, found } = this.#options;
+    const { checkpoints, config, log, now, found: tell } = this.#options;
     const complain = (folder: string, reason: string): void =>
       log('warning', 'checkpoint passed over, trying the one before', { folder, reason });
     const own = await checkpoints.newest(config.job.run, complain);
     const foreign = !own && config.resume ? await checkpoints.newest(undefined, complain) : undefined;
-    const point = own ?? foreign;
+    const found = own ?? foreign;
+    const point = found && { ...found, manifest: atPace(found.manifest, now().plan) };
     if (point && point.manifest.layoutDigest !== layoutDigest(now().plan))
       throw new RuntimeError(
         'CHECKPOINT_MISMATCH',
@@ -76,7 +78,7 @@ export class Cuts {
       );
     if (epoch !== now().epoch) return; // the servers changed meanwhile
     this.#restorePoint = point;
-    found({ kind: 'restorePoint', epoch, step: point?.manifest.step, foreign: foreign !== undefined });
+    tell({ kind: 'restorePoint', epoch, step: point?.manifest.step, foreign: foreign !== undefined });
   }
 
   apply(message: CutMessage): void {
@@ -119,6 +121,7 @@ export class Cuts {
       seed: config.seed,
       layoutDigest: layoutDigest(plan),
       arenaLength: plan.layout.length,
+      stepsPerEpoch: plan.stepsPerEpoch,
       ledger,
       files,
     };

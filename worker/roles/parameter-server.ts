@@ -1,6 +1,7 @@
 // One parameter server: carries out what the exchange decides, on the arrays of its shard. The coordinator commands it.
 import type { Engine } from '../../native/engine.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
+import { atPace, type Pace } from '../checkpoint/cursor.ts';
 import { planChunks, planShards } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import { Exchange, type ExchangeEffect, type ExchangeMessage } from '../protocol/exchange.ts';
@@ -199,22 +200,23 @@ export class ParameterServer implements ExchangeHandlers {
     this.#copies = [];
     for (const streams of this.#streams.values()) this.#end(streams);
     this.#streams.clear();
-    const { layout, optimizer, clip } = parsePlan(text);
+    const plan = parsePlan(text);
+    const { layout, optimizer, clip } = plan;
     const { trainableLength } = layout;
     const shard = planShards(planChunks(layout, chunkLength), servers)[index]!;
     const arrays = new ShardArrays(engine, { shard, trainableLength, optimizer, clipValue: clip.value });
     const exchange = new Exchange({ workers, chunks: shard.chunks, clipByNorm: clip.norm !== undefined });
-    const step = checkpoint === '' ? undefined : await this.#restore(checkpoint, arrays);
+    const step = checkpoint === '' ? undefined : await this.#restore(checkpoint, arrays, plan);
     if (this.#loading !== epoch) return; // a newer command came meanwhile
     this.#loaded = { epoch, exchange, arrays, trainableLength };
     this.#apply(step === undefined ? { kind: 'clear', epoch } : { kind: 'load', epoch, step });
     this.#report(epoch, { loaded: { shardBytes: arrays.sizeBytes } });
   }
 
-  /** Reads what overlaps with this shard; gives the checkpoint's step. */
-  async #restore(folder: string, arrays: ShardArrays): Promise<number> {
+  /** Reads what overlaps with this shard; gives the checkpoint's step, as this job counts it. */
+  async #restore(folder: string, arrays: ShardArrays, pace: Pace): Promise<number> {
     const { checkpoints } = this.#options;
-    const manifest = await checkpoints.manifest(folder);
+    const manifest = atPace(await checkpoints.manifest(folder), pace);
     for (const file of manifest.files) {
       if (file.to <= arrays.shard.from || file.from >= arrays.shard.to) continue;
       arrays.restore(await checkpoints.readShard(folder, file), manifest.step);
