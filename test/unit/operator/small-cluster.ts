@@ -1,0 +1,173 @@
+// A cluster in a few lines: pods that exist, a clock, the API's rules about status and names. Carries out plans as a real one would,
+// stops where it is told to, and watches the invariant that no place has two live pods.
+import assert from 'node:assert/strict';
+import { leptonJobSchema } from '../../../crds/leptonjob.ts';
+import type { LeptonJobStatus } from '../../../crds/status.ts';
+import { sameStatus } from '../../../operator/leptonjob/describe.ts';
+import type {
+  LeptonJobObject,
+  Plan,
+  PodEnd,
+  PodView,
+  Report,
+  Seen,
+  Step,
+} from '../../../operator/leptonjob/job.ts';
+import { podName } from '../../../operator/leptonjob/names.ts';
+import { planLeptonJob } from '../../../operator/leptonjob/plan.ts';
+
+const START_MS = Date.parse('2026-01-01T00:00:00Z');
+
+export class SmallCluster {
+  nowMs = START_MS;
+  status: LeptonJobStatus | undefined;
+  spec: LeptonJobObject['spec'];
+  generation = 1;
+  report: Report | undefined;
+  pods: PodView[] = [];
+  stops = 0;
+  deleted = false;
+  writes = 0;
+  readonly created: string[] = [];
+  readonly events: string[] = [];
+  #uids = 0;
+
+  constructor(spec: Record<string, unknown> = {}) {
+    this.spec = specOf(spec);
+  }
+
+  get job(): LeptonJobObject {
+    const metadata = {
+      name: 'job',
+      namespace: 'ns',
+      uid: '0000-job',
+      resourceVersion: '1',
+      generation: this.generation,
+    };
+    return { metadata, spec: this.spec, ...(this.status ? { status: this.status } : {}) };
+  }
+
+  seen(): Seen {
+    return {
+      job: this.job,
+      pods: this.pods,
+      missing: [],
+      lostNodes: new Set(),
+      ...(this.report ? { report: this.report } : {}),
+      nowMs: this.nowMs,
+      limits: { stopMs: 60_000, forceDeleteMs: 60_000, progressMs: 10_000 },
+    };
+  }
+
+  /** One pass; `crashAfter` steps the controller dies before it writes the status. Gives the plan. */
+  pass(crashAfter = Number.POSITIVE_INFINITY): Plan {
+    const plan = planLeptonJob(this.seen());
+    const steps = plan.kind === 'act' ? plan.steps : [];
+    for (const [at, step] of steps.entries()) {
+      if (at >= crashAfter) return plan;
+      this.apply(step);
+    }
+    if (steps.length >= crashAfter) return plan;
+    if (!sameStatus(this.status, plan.status)) {
+      this.status = plan.status;
+      this.writes++;
+      if (plan.kind === 'record') this.events.push(...plan.events.map(({ reason }) => reason));
+    }
+    return plan;
+  }
+
+  /** Passes until nothing changes any more. */
+  settle(): void {
+    for (let passes = 0; passes < 200; passes++) {
+      const before = JSON.stringify([this.status, this.pods, this.stops, this.deleted]);
+      const plan = this.pass();
+      const wakeInMs = plan.kind === 'act' ? plan.wakeInMs : undefined;
+      if (wakeInMs !== undefined) this.nowMs += wakeInMs;
+      else if (before === JSON.stringify([this.status, this.pods, this.stops, this.deleted])) return;
+    }
+    assert.fail(`no rest: ${JSON.stringify(this.status)}`);
+  }
+
+  apply(step: Step): void {
+    switch (step.kind) {
+      case 'createPod': {
+        const name = podName('job', step.role, step.rank);
+        if (this.pods.some((pod) => pod.name === name)) return; // AlreadyExists
+        this.created.push(`${name}@${step.attempt}`);
+        const { role, rank, attempt } = step;
+        this.pods = [
+          ...this.pods,
+          { name, uid: `uid-${++this.#uids}`, role, rank, attempt, phase: 'Pending', ready: false },
+        ];
+        break;
+      }
+      case 'deletePod':
+        this.pods = this.pods.filter((pod) => pod.uid !== step.uid);
+        break;
+      case 'stopRun':
+        this.stops++;
+        this.pods = this.pods.map((pod) => ({ ...pod, phase: 'Succeeded', ready: false }));
+        break;
+      case 'deleteJob':
+        this.deleted = true;
+        break;
+      case 'createChild':
+        break;
+    }
+    const names = this.pods.map(({ name }) => name);
+    assert.equal(new Set(names).size, names.length, 'two live pods of one place');
+  }
+
+  run(): void {
+    this.pods = this.pods.map((pod) =>
+      pod.phase === 'Pending' ? { ...pod, phase: 'Running', ready: true } : pod,
+    );
+  }
+
+  vanish(name: string | undefined): void {
+    this.pods = this.pods.filter((pod) => pod.name !== name);
+  }
+
+  wait(ms: number): void {
+    this.nowMs += ms;
+  }
+
+  end(name: string, end: PodEnd): void {
+    this.pods = this.pods.map((pod) =>
+      pod.name === name ? { ...pod, phase: 'Failed', ready: false, end } : pod,
+    );
+  }
+
+  say(phase: Report['phase'], step = 1): void {
+    this.report = {
+      phase,
+      step,
+      steps: 10,
+      epoch: 1,
+      samplesPerSecond: 1,
+      metrics: {},
+      evaluation: {},
+      heardMs: this.nowMs,
+    };
+  }
+
+  change(spec: Record<string, unknown>): void {
+    this.spec = { ...this.spec, ...spec } as LeptonJobObject['spec'];
+    this.generation++;
+  }
+}
+
+function specOf(spec: Record<string, unknown>): LeptonJobObject['spec'] {
+  return leptonJobSchema.parse({
+    apiVersion: 'lepton.ai/v1alpha1',
+    kind: 'LeptonJob',
+    metadata: { name: 'job' },
+    spec: {
+      model: { layers: [{ dense: { units: 1 } }] },
+      data: { train: { format: 'npy', uri: '/x' } },
+      training: { loss: 'meanSquaredError', optimizer: { sgd: {} }, batchSize: 1, epochs: 1 },
+      worker: { replicas: 2 },
+      ...spec,
+    },
+  }).spec;
+}
