@@ -54,6 +54,7 @@ end_to_end() {
       { apt-get update -q >>build/apt.log 2>&1 && apt-get install -y -q --no-install-recommends "${missing[@]}" >>build/apt.log 2>&1; } ||
       { tail -n 5 build/apt.log >&2; return 1; }
   fi
+  test/cluster/build.sh 1.37 etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet coredns helm >/dev/null
   test/cluster/cluster.sh "$LEPTON_NODE" --test --test-timeout=900000 --test-reporter=spec test/e2e/*.test.ts
 }
 
@@ -68,7 +69,10 @@ for level in "${levels[@]}"; do
     unit) node_tests test/unit ;;
     process) node_tests test/process ;;
     examples) node_tests test/examples ;;
-    api-server) node_tests test/api-server ;;
+    api-server)
+      test/cluster/build.sh 1.37 etcd kube-apiserver kube-controller-manager kube-scheduler kubectl >/dev/null
+      node_tests test/api-server
+      ;;
     e2e) end_to_end ;;
     *) echo "test: unknown level '$level' (check native sanitize unit process examples api-server e2e)" >&2; exit 2 ;;
   esac

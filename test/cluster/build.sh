@@ -12,6 +12,9 @@ shift
 version=${KUBERNETES[$minor]:?expected one of ${!KUBERNETES[*]}, got $minor}
 place="$LEPTON_CACHE/kubernetes-$version"
 mkdir -p "$place"
+# Several tests may ask at once.
+exec 9>"$LEPTON_CACHE/build.lock"
+flock 9
 export CGO_ENABLED=0 GOFLAGS=-mod=mod GOTOOLCHAIN=local GOWORK=off
 say() { printf 'cluster: %s\n' "$*" >&2; }
 
