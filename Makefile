@@ -2,12 +2,13 @@
 SHELL := bash
 LEVELS ?=
 
-.PHONY: help setup run test check bench clean
+.PHONY: help setup run test check e2e bench clean
 help:
 	@echo "make run      set up, then train examples/fashion-mnist with two workers and one parameter server"
-	@echo "make test     set up, then run every test (LEVELS='unit native' for some of: check native unit process examples sanitize)"
+	@echo "make test     set up, then run every test (LEVELS='unit native' for some of: check native unit process api-server e2e examples sanitize)"
 	@echo "make setup    install what is needed and compile the engine"
 	@echo "make check    format, lint, types, dead code, arrows, freshness of generated files"
+	@echo "make e2e      make a cluster of two nodes, install the chart, train on it (root on Linux)"
 	@echo "make bench    compare the engine's speed with PyTorch (installs it into the cache, about 5 GB)"
 	@echo "make clean    remove build/ and runs/ (the cache stays: LEPTON_CACHE or ~/.cache/lepton)"
 
@@ -22,6 +23,9 @@ test: setup
 
 check: setup
 	@scripts/check.sh
+
+e2e: setup
+	@scripts/test.sh e2e
 
 bench: setup
 	@bench/run.sh
