@@ -10,4 +10,6 @@ export const EXIT = {
   replaced: 4,
   /** The process that started this one has died. */
   orphaned: 5,
+  /** Ended by SIGTERM, as shells report it: 128 + 15. */
+  terminated: 143,
 } as const;

@@ -19,6 +19,8 @@ async function main(argv: readonly string[]): Promise<void> {
   if (config.exitWithParent) endWithParent(dirname(path));
   process.on('uncaughtException', end);
   process.on('unhandledRejection', end);
+  // The first process of a container ignores SIGTERM unless it says otherwise.
+  process.once('SIGTERM', () => process.exit(EXIT.terminated));
   try {
     const words = await run(config, log);
     if (words) leave(words, config.lastWordsFile);

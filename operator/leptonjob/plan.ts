@@ -199,10 +199,12 @@ function replace({ pods, nowMs, limits }: Seen, status: LeptonJobStatus): Plan |
 
 /** Children first, then every pod that has no place taken. */
 function assemble({ job, pods, missing, nowMs }: Seen, status: LeptonJobStatus): Plan {
+  // Secrets are not watched: nobody would say that theirs is there by now.
   if (missing.length > 0)
     return act(
       status,
       missing.map((child) => ({ kind: 'createChild', child })),
+      missing.includes('certificates') ? 1 : 1000,
     );
   const waitMs = timeOf(status.backOffUntil, nowMs) - nowMs;
   if (waitMs > 0) return act(status, [], waitMs);

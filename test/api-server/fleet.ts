@@ -32,7 +32,7 @@ const QUICK: OperatorInput = {
   image: 'lepton/worker:test',
   leaderElection: { enabled: false },
   ports: { health: 0, metrics: 0 },
-  times: { progressSeconds: 0.05, stopSeconds: 2, nodeLostSeconds: 1, forceDeleteSeconds: 1 },
+  times: { progressSeconds: 0.05, stopSeconds: 5, nodeLostSeconds: 1, forceDeleteSeconds: 1 },
 };
 
 let namespaces = 0;

@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
+import { PODS, pathOf, type Stored } from '../../operator/kube/objects.ts';
 import type { LeptonJobObject } from '../../operator/leptonjob/job.ts';
 import { LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
@@ -57,6 +58,12 @@ const helm = async (...args: readonly string[]): Promise<string> => {
 
 const job = (): Promise<LeptonJobObject> =>
   plane.api.get(LEPTON_JOBS, { namespace: 'default', name: 'fashion-mnist' });
+
+async function digestOf(from: string): Promise<string> {
+  return createHash('sha256')
+    .update(await readFile(join(from, 'weights.safetensors')))
+    .digest('hex');
+}
 
 /** A volume that lies on this machine, so both nodes see it. */
 async function volume(name: string, path: string, readOnly: boolean): Promise<void> {
@@ -136,16 +143,113 @@ test('kubectl apply: two workers and a parameter server train; the model is that
   await run(join(ROOT, 'bin/lepton'), ['run', MANIFEST, '--output', local, ...sources], {
     maxBuffer: 2 ** 26,
   });
-  const digest = async (from: string): Promise<string> =>
-    createHash('sha256')
-      .update(await readFile(join(from, 'weights.safetensors')))
-      .digest('hex');
-  assert.equal(await digest(output), await digest(local));
+  assert.equal(await digestOf(output), await digestOf(local));
   await until('running pods are cleaned', 60_000, async () => {
     const pods = await plane.kubectl('get', 'pods', '-o', 'name', '--field-selector', 'status.phase=Running');
     return pods.trim() === '' || undefined;
   });
 });
+
+/** A short job whose weights must be those of an undisturbed `lepton run`, whatever happens to its pods. */
+const SHORT = [
+  'data.train.limit=6400',
+  'data.evaluate.limit=640',
+  'training.epochs=4',
+  'checkpoint.everySteps=40',
+];
+
+async function trainShort(
+  name: string,
+  disturb: (name: string) => Promise<void>,
+): Promise<LeptonJobObject['status']> {
+  const folderOf = join(folder, name);
+  await mkdir(folderOf);
+  await chown(folderOf, 65_532, 65_532);
+  await volume(name, folderOf, false);
+  const manifest = parse(await readFile(MANIFEST, 'utf8')) as {
+    metadata: { name: string };
+    spec: { worker: { template: { spec: { volumes: { persistentVolumeClaim: { claimName: string } }[] } } } };
+  };
+  manifest.metadata.name = name;
+  manifest.spec.worker.template.spec.volumes[1]!.persistentVolumeClaim.claimName = name;
+  const file = join(folder, `${name}-job.yaml`);
+  await writeFile(file, stringify(manifest));
+  const sets = SHORT.flatMap((set) => ['--set', set]);
+  const kubeconfig = join(plane.folder, 'admin.kubeconfig');
+  await run(join(ROOT, 'bin/lepton'), ['submit', file, '--kubeconfig', kubeconfig, ...sets]);
+  const read = () => plane.api.get<LeptonJobObject>(LEPTON_JOBS, { namespace: 'default', name });
+  await until(`${name} trains`, 120_000, async () => {
+    const { status } = await read();
+    return (status?.phase === 'Running' && (status.progress?.step ?? 0) > 0) || undefined;
+  });
+  await disturb(name);
+  return await until(`${name} succeeds`, 240_000, async () => {
+    const { status } = await read();
+    if (status?.phase === 'Failed') throw new Error(status.message);
+    return status?.phase === 'Succeeded' ? status : undefined;
+  });
+}
+
+/** SIGKILL to the process of a pod, as the kernel's out-of-memory killer would. */
+async function killContainer(pod: string): Promise<void> {
+  const { status } = await plane.api.get<
+    Stored & { status: { containerStatuses: { containerID: string }[] } }
+  >(PODS, {
+    namespace: 'default',
+    name: pod,
+  });
+  const id = status.containerStatuses[0]!.containerID.replace('containerd://', '');
+  for (const node of nodes) await node.ctr('tasks', 'kill', '--signal', 'SIGKILL', id).catch(() => {});
+}
+
+test('killed containers, an eviction, an operator that is away: the same weights each time', {
+  timeout: 600_000,
+}, async (context) => {
+  const local = join(folder, 'short');
+  const sources = ['train', 'evaluate'].flatMap((part) => ['--set', `data.${part}.uri=${data}`]);
+  const sets = SHORT.flatMap((set) => ['--set', set]);
+  await run(join(ROOT, 'bin/lepton'), ['run', MANIFEST, '--output', local, ...sources, ...sets], {
+    maxBuffer: 2 ** 26,
+  });
+  const expected = await digestOf(local);
+  const disturbed: readonly [name: string, disturb: (name: string) => Promise<void>, restarts: number][] = [
+    ['worker-killed', (name) => killContainer(`${name}-worker-1`), 1],
+    ['server-killed', (name) => killContainer(`${name}-server-0`), 1],
+    ['worker-evicted', (name) => evict(`${name}-worker-0`), 0],
+    ['operator-away', awayOperator, 0],
+  ];
+  for (const [name, disturb, restarts] of disturbed) {
+    const status = await trainShort(name, disturb);
+    context.diagnostic(`${name}: ${status?.restarts} restarts, goodput ${JSON.stringify(status?.goodput)}`);
+    assert.equal(status?.restarts, restarts, name);
+    assert.equal(await digestOf(join(folder, name)), expected, name);
+  }
+});
+
+async function evict(name: string): Promise<void> {
+  await plane.api.client.call({
+    method: 'POST',
+    path: pathOf(PODS, { namespace: 'default', name, subresource: 'eviction' }),
+    body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace: 'default' } },
+  });
+}
+
+/** Until long after the job has ended; its last words tell the outcome. */
+async function awayOperator(name: string): Promise<void> {
+  await plane.kubectl('-n', 'lepton-system', 'scale', 'deployment/lepton', '--replicas=0');
+  await until('the job ends by itself', 120_000, async () => {
+    const pods = await plane.kubectl(
+      'get',
+      'pods',
+      '-l',
+      `lepton.ai/job-name=${name}`,
+      '-o',
+      'jsonpath={.items[*].status.phase}',
+    );
+    return pods === 'Succeeded Succeeded Succeeded' || undefined;
+  });
+  await plane.kubectl('-n', 'lepton-system', 'scale', 'deployment/lepton', '--replicas=1');
+}
 
 test('helm uninstall leaves nothing but the CRD and the job', { timeout: 120_000 }, async () => {
   await helm('uninstall', 'lepton', '--namespace', 'lepton-system', '--wait');

@@ -1,0 +1,150 @@
+// Between operator and API server: passes every request on, or does to it what the test says. Plain HTTP towards the operator.
+
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { Agent, request as requestUpstream } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { join } from 'node:path';
+import { KubeConfig } from '@kubernetes/client-node';
+import type { ControlPlane } from '../cluster/control-plane.ts';
+
+export interface SeenRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly isWatch: boolean;
+  /** Of objects that count: leases and events apart. */
+  readonly isWrite: boolean;
+}
+
+export type Fault =
+  | { readonly kind: 'pass' }
+  | { readonly kind: 'delay'; readonly ms: number }
+  /** The connection breaks before the server has heard of it. */
+  | { readonly kind: 'drop' }
+  /** The server does it, its answer is lost. */
+  | { readonly kind: 'loseAnswer' }
+  | {
+      readonly kind: 'answer';
+      readonly status: number;
+      readonly retryAfter?: number;
+      readonly reason?: string;
+    }
+  /** A watch that ends after so many bytes, inside a line or not. */
+  | { readonly kind: 'cut'; readonly bytes: number }
+  /** Neither answer nor end. */
+  | { readonly kind: 'silence' };
+
+export class FaultProxy implements AsyncDisposable {
+  /** Asked for every request. */
+  rule: (request: SeenRequest) => Fault = () => ({ kind: 'pass' });
+  writes = 0;
+  lastWriteMs = 0;
+  requests = 0;
+  readonly #plane: ControlPlane;
+  readonly #server: Server;
+  readonly #agent: Agent;
+  readonly #sockets = new Set<Socket>();
+  #dead = false;
+
+  private constructor(plane: ControlPlane) {
+    this.#plane = plane;
+    const ca = readFileSync(join(plane.folder, 'certificates', 'apiserver.crt'));
+    this.#agent = new Agent({ keepAlive: true, ca });
+    this.#server = createServer((request, response) => this.#handle(request, response));
+    this.#server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+      if (this.#dead) socket.destroy();
+    });
+  }
+
+  static async start(plane: ControlPlane): Promise<FaultProxy> {
+    const proxy = new FaultProxy(plane);
+    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
+    return proxy;
+  }
+
+  get kubeConfig(): KubeConfig {
+    const { port } = this.#server.address() as AddressInfo;
+    const config = this.#plane.kubeConfig();
+    const made = new KubeConfig();
+    made.loadFromOptions({
+      clusters: [{ name: 'proxy', server: `http://127.0.0.1:${port}`, skipTLSVerify: true }],
+      users: config.users,
+      contexts: [{ name: 'proxy', cluster: 'proxy', user: config.users[0]!.name }],
+      currentContext: 'proxy',
+    });
+    return made;
+  }
+
+  /** From here on nothing of this operator reaches the server: what SIGKILL looks like from there. */
+  kill(): void {
+    this.#dead = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.kill();
+    this.#agent.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #handle(request: IncomingMessage, response: ServerResponse): void {
+    const { method = 'GET', url = '/' } = request;
+    const counted = !/\/(leases|events)(\/|\?|$)/.test(url);
+    const seen: SeenRequest = {
+      method,
+      path: url,
+      isWatch: /[?&]watch=true/.test(url),
+      isWrite: method !== 'GET' && counted,
+    };
+    this.requests++;
+    const fault = this.rule(seen);
+    if (this.#dead || fault.kind === 'drop') {
+      request.socket.destroy();
+      return;
+    }
+    if (fault.kind === 'silence') return;
+    if (fault.kind === 'answer') {
+      const { status, retryAfter, reason = 'Faulty' } = fault;
+      const headers = retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) };
+      response.writeHead(status, { 'Content-Type': 'application/json', ...headers });
+      response.end(JSON.stringify({ kind: 'Status', code: status, reason, message: 'the proxy says so' }));
+      return;
+    }
+    if (seen.isWrite) {
+      this.writes++;
+      this.lastWriteMs = performance.now();
+    }
+    setTimeout(() => this.#pass(request, response, fault), fault.kind === 'delay' ? fault.ms : 0);
+  }
+
+  #pass(request: IncomingMessage, response: ServerResponse, fault: Fault): void {
+    const { host: _, connection: _2, ...headers } = request.headers;
+    const options = { method: request.method, headers, agent: this.#agent };
+    const upstream = requestUpstream(new URL(request.url!, this.#plane.server), options, (answer) => {
+      if (fault.kind === 'loseAnswer' || this.#dead) {
+        answer.resume();
+        answer.on('end', () => request.socket.destroy());
+        return;
+      }
+      response.writeHead(answer.statusCode!, answer.headers);
+      if (fault.kind === 'cut') this.#cut(answer, response, fault.bytes);
+      else answer.pipe(response);
+      answer.on('error', () => response.destroy());
+    });
+    upstream.on('error', () => response.destroy());
+    response.on('close', () => upstream.destroy());
+    request.pipe(upstream);
+  }
+
+  #cut(answer: IncomingMessage, response: ServerResponse, bytes: number): void {
+    let left = bytes;
+    answer.on('data', (part: Buffer) => {
+      response.write(part.subarray(0, left));
+      left -= part.length;
+      if (left <= 0) response.destroy();
+    });
+    answer.on('end', () => response.end());
+  }
+}
