@@ -11,6 +11,7 @@ minor=${1:?expected a Kubernetes minor: ${!KUBERNETES[*]}}
 shift
 version=${KUBERNETES[$minor]:?expected one of ${!KUBERNETES[*]}, got $minor}
 place="$LEPTON_CACHE/kubernetes-$version"
+command -v go >/dev/null 2>&1 || { echo "cluster: this machine lacks Go 1.26 or newer, which builds the test cluster" >&2; exit 1; }
 mkdir -p "$place"
 # Several tests may ask at once.
 exec 9>"$LEPTON_CACHE/build.lock"

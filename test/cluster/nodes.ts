@@ -120,7 +120,8 @@ async function connect(name: string, number: number): Promise<void> {
   for (let other = 1; other <= MAX_NODES; other++)
     if (other !== number) await ip(`-n ${name} route add ${podNetwork(other)} via ${addressOf(other)}`);
   await ip(`route add ${podNetwork(number)} via ${addressOf(number)}`);
-  await run('nsenter', [`--net=/run/netns/${name}`, 'sysctl', '-qw', 'net.ipv4.ip_forward=1']);
+  const forward = 'echo 1 >/proc/sys/net/ipv4/ip_forward';
+  await run('nsenter', [`--net=/run/netns/${name}`, 'sh', '-c', forward]);
 }
 
 async function ip(command: string): Promise<void> {
