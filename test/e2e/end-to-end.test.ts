@@ -202,7 +202,7 @@ async function killContainer(pod: string): Promise<void> {
   for (const node of nodes) await node.ctr('tasks', 'kill', '--signal', 'SIGKILL', id).catch(() => {});
 }
 
-test('killed containers, an eviction, an operator that is away: the same weights each time', {
+test('killed containers and an eviction: the same weights each time', {
   timeout: 600_000,
 }, async (context) => {
   const local = join(folder, 'short');
@@ -216,7 +216,6 @@ test('killed containers, an eviction, an operator that is away: the same weights
     ['worker-killed', (name) => killContainer(`${name}-worker-1`), 1],
     ['server-killed', (name) => killContainer(`${name}-server-0`), 1],
     ['worker-evicted', (name) => evict(`${name}-worker-0`), 0],
-    ['operator-away', awayOperator, 0],
   ];
   for (const [name, disturb, restarts] of disturbed) {
     const status = await trainShort(name, disturb);
@@ -232,23 +231,6 @@ async function evict(name: string): Promise<void> {
     path: pathOf(PODS, { namespace: 'default', name, subresource: 'eviction' }),
     body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace: 'default' } },
   });
-}
-
-/** Until long after the job has ended; its last words tell the outcome. */
-async function awayOperator(name: string): Promise<void> {
-  await plane.kubectl('-n', 'lepton-system', 'scale', 'deployment/lepton', '--replicas=0');
-  await until('the job ends by itself', 120_000, async () => {
-    const pods = await plane.kubectl(
-      'get',
-      'pods',
-      '-l',
-      `lepton.ai/job-name=${name}`,
-      '-o',
-      'jsonpath={.items[*].status.phase}',
-    );
-    return pods === 'Succeeded Succeeded Succeeded' || undefined;
-  });
-  await plane.kubectl('-n', 'lepton-system', 'scale', 'deployment/lepton', '--replicas=1');
 }
 
 test('helm uninstall leaves nothing but the CRD and the job', { timeout: 120_000 }, async () => {
