@@ -251,7 +251,7 @@ test('helm uninstall leaves nothing but the CRD and the job', { timeout: 120_000
     'name',
   );
   assert.equal(left.trim(), 'customresourcedefinition.apiextensions.k8s.io/leptonjobs.lepton.ai');
-  await plane.kubectl('delete', 'leptonjob', 'fashion-mnist', '--timeout=30s');
+  await plane.kubectl('delete', 'leptonjobs', '--all', '--timeout=60s');
   await until('children are collected', 60_000, async () => {
     const children = await plane.kubectl(
       'get',
