@@ -20,6 +20,7 @@ export interface MetricsSources {
 const WAITS = [0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600];
 const RUNS = [10, 30, 60, 300, 900, 1800, 3600, 4 * 3600, 12 * 3600, 86_400, 7 * 86_400];
 const PASSES = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30];
+const PLANS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5];
 const PHASES = ['Pending', 'Suspended', 'Starting', 'Running', 'Restarting', 'Succeeded', 'Failed'] as const;
 
 export class OperatorMetrics {
@@ -33,6 +34,7 @@ export class OperatorMetrics {
   readonly #runSeconds: Histogram;
   readonly #passes: Counter;
   readonly #passSeconds: Histogram;
+  readonly #planSeconds: Histogram;
   readonly #requests: Counter;
   readonly #requestSeconds: Histogram;
   /** UID -> when the job was set back. */
@@ -66,6 +68,11 @@ export class OperatorMetrics {
     this.#passSeconds = histogram('controller_runtime_reconcile_time_seconds', 'Length of passes', PASSES, [
       'controller',
     ]);
+    this.#planSeconds = histogram(
+      'leptonjob_plan_seconds',
+      'The part of a pass that reads the stores and decides, without waiting',
+      PLANS,
+    );
     this.#requests = counter('rest_client_requests_total', 'Requests to the API server', ['method', 'code']);
     this.#requestSeconds = histogram('rest_client_request_duration_seconds', 'Length of requests', PASSES, [
       'verb',
@@ -76,6 +83,10 @@ export class OperatorMetrics {
   pass({ seconds, result }: { seconds: number; result: string }): void {
     this.#passes.inc({ controller: 'leptonjob', result });
     this.#passSeconds.observe({ controller: 'leptonjob' }, seconds);
+  }
+
+  planned(seconds: number): void {
+    this.#planSeconds.observe(seconds);
   }
 
   request({ verb, status, seconds }: { verb: string; status: number; seconds: number }): void {

@@ -103,6 +103,7 @@ export class Operator {
         nowMs: Date.now,
         announce: (job, event) => this.#announce(job, event),
         onWritten: (job, before, plan) => this.metrics.written(job, before, plan),
+        onPlanned: (seconds) => this.metrics.planned(seconds),
       }),
       onError: (key, error, retryInMs) => this.#passFailed(key, error, retryInMs),
       observe: (pass) => this.metrics.pass(pass),

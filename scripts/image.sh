@@ -2,12 +2,16 @@
 # Makes the file system of an image from a checkout that is set up: C library, Node, the compiled TypeScript, the packages it needs and,
 # for workers, the engine. No shell, no compiler, no package manager inside. The Dockerfile runs it; without a Docker engine the
 # third argument packs the same tree as an archive that containerd and docker load.
-#   scripts/image.sh worker|operator FOLDER [ARCHIVE.tar NAME:TAG]
+#   scripts/image.sh worker|operator FOLDER [ARCHIVE.tar NAME:TAG]      scripts/image.sh --prepare   only what comes from elsewhere
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
-target=${1:?expected worker or operator} folder=${2:?expected a folder} archive=${3:-} name=${4:-}
-case "$target" in worker | operator) ;; *) echo "image: expected worker or operator, got $target" >&2; exit 2 ;; esac
+target=${1:?expected worker, operator or --prepare} archive=${3:-} name=${4:-}
+case "$target" in
+  worker | operator) folder=${2:?expected a folder} ;;
+  --prepare) ;;
+  *) echo "image: expected worker, operator or --prepare, got $target" >&2; exit 2 ;;
+esac
 
 # Libraries of Debian, unpacked once; files that only people read are left out.
 base="$LEPTON_CACHE/image-base-1"
@@ -35,6 +39,7 @@ if [ ! -d "$packages" ]; then
   mv "$packages.new" "$packages"
 fi
 
+[ "$target" != --prepare ] || exit 0
 rm -rf build/package "$folder"
 node_modules/.bin/tsc -p tsconfig.build.json
 mkdir -p "$folder"

@@ -55,6 +55,9 @@ end_to_end() {
       { tail -n 5 build/apt.log >&2; return 1; }
   fi
   test/cluster/build.sh 1.37 etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet coredns helm >/dev/null
+  # Inside there is no network but the cluster's own.
+  scripts/image.sh --prepare
+  scripts/datasets.sh >/dev/null
   test/cluster/cluster.sh "$LEPTON_NODE" --test --test-timeout=900000 --test-reporter=spec test/e2e/*.test.ts
 }
 

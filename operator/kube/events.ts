@@ -23,6 +23,7 @@ const SERIES_MS = 360_000;
 /** client-go's spam filter: so many at once for one object, then one per five minutes. */
 const BURST = 25;
 const REFILL_MS = 300_000;
+const SWEEP_MS = 60_000;
 /** Messages of events.k8s.io are at most this long. */
 const MAX_MESSAGE = 1024;
 
@@ -36,6 +37,7 @@ export class EventRecorder {
   readonly #options: RecorderOptions;
   readonly #series = new Map<string, Series>();
   readonly #buckets = new Map<string, { tokens: number; atMs: number }>();
+  #sweptMs = 0;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
@@ -106,8 +108,9 @@ export class EventRecorder {
   /** Objects come and go; what is known of old ones must not pile up. */
   #forget(): void {
     const nowMs = this.#options.nowMs();
+    if (nowMs - this.#sweptMs < SWEEP_MS) return;
+    this.#sweptMs = nowMs;
     for (const [key, { lastMs }] of this.#series) if (nowMs - lastMs > SERIES_MS) this.#series.delete(key);
-    if (this.#buckets.size < 10_000) return;
     for (const [uid, { atMs }] of this.#buckets) if (nowMs - atMs > REFILL_MS) this.#buckets.delete(uid);
   }
 }

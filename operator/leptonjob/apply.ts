@@ -19,7 +19,7 @@ import { makeCertificates } from './certificates.ts';
 import { configMapOf, networkPolicyOf, secretOf, serviceOf } from './children.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Step } from './job.ts';
 import { LEPTON_JOBS } from './names.ts';
-import { digestOf, jobConfigOf, podOf } from './pod.ts';
+import { podOf } from './pod.ts';
 import type { Run, Runs } from './runs.ts';
 
 export interface ApplyOptions {
@@ -31,8 +31,8 @@ export interface ApplyOptions {
 }
 
 const CONFLICT_MS = 30_000;
-/** Pods of one job are created so many at a time. */
-const AT_ONCE = 16;
+/** Steps of one job that are under way at once. */
+const AT_ONCE = 32;
 
 export class Applier {
   readonly #options: ApplyOptions;
@@ -45,14 +45,20 @@ export class Applier {
   async apply(job: LeptonJobObject, steps: readonly Step[]): Promise<void> {
     const run = this.#options.runs.of(job);
     delete run.rejected;
-    const failures: unknown[] = [];
-    for (let from = 0; from < steps.length && failures.length === 0; from += AT_ONCE) {
-      const results = await Promise.allSettled(
-        steps.slice(from, from + AT_ONCE).map((step) => this.#step(job, run, step)),
-      );
-      for (const result of results) if (result.status === 'rejected') failures.push(result.reason);
-    }
-    if (failures.length > 0) throw failures[0];
+    const waiting = steps.values();
+    let failed = false;
+    const results = await Promise.allSettled(
+      Array.from({ length: Math.min(AT_ONCE, steps.length) }, async () => {
+        for (const step of waiting) {
+          if (failed) return;
+          await this.#step(job, run, step).catch((error: unknown) => {
+            failed = true;
+            throw error;
+          });
+        }
+      }),
+    );
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
   async #step(job: LeptonJobObject, run: Run, step: Step): Promise<void> {
@@ -63,8 +69,7 @@ export class Applier {
         await this.#createChild(job, run, step.child);
         return;
       case 'createPod': {
-        const digest = digestOf(jobConfigOf(job, workersOf(job)));
-        const pod = await this.#create(job, run, PODS, podOf(job, step, digest, config));
+        const pod = await this.#create(job, run, PODS, podOf(job, step, config));
         if (pod) {
           run.writtenPod = later(run.writtenPod, pod.metadata.resourceVersion);
           this.#options.announce(job, {
@@ -102,11 +107,9 @@ export class Applier {
       case 'service':
         await this.#create(job, run, SERVICES, serviceOf(job));
         return;
-      case 'config': {
-        const config = jobConfigOf(job, workersOf(job));
-        await this.#create(job, run, CONFIG_MAPS, configMapOf(job, config, digestOf(config)));
+      case 'config':
+        await this.#create(job, run, CONFIG_MAPS, configMapOf(job));
         return;
-      }
       case 'networkPolicy':
         await this.#create(job, run, NETWORK_POLICIES, networkPolicyOf(job));
         return;
@@ -157,11 +160,6 @@ export class Applier {
     this.#options.announce(job, { type: 'Warning', reason: 'FailedCreatePod', message: error.message });
     throw error;
   }
-}
-
-/** Of the present run. */
-export function workersOf({ spec, status }: LeptonJobObject): number {
-  return status?.worker?.replicas ?? spec.worker.replicas;
 }
 
 async function ignoring<T>(statuses: readonly number[], work: Promise<T>): Promise<T | undefined> {

@@ -1,5 +1,4 @@
 // The objects of a job beside its pods: service, config, certificates, network policy. Pure.
-import type { JobConfigInput } from '../../protos/role-config.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import type { LeptonJobObject } from './job.ts';
 import {
@@ -10,7 +9,7 @@ import {
   SERVER_PORT,
   serviceName,
 } from './names.ts';
-import { childMetadata } from './pod.ts';
+import { childMetadata, jobConfigOf } from './pod.ts';
 
 /** Headless: names of the pods, also before they are ready, since they look for each other to become so. */
 export function serviceOf(job: LeptonJobObject): KubeObject {
@@ -25,11 +24,12 @@ export function serviceOf(job: LeptonJobObject): KubeObject {
   } as KubeObject;
 }
 
-export function configMapOf(job: LeptonJobObject, config: JobConfigInput, digest: string): KubeObject {
+export function configMapOf(job: LeptonJobObject): KubeObject {
+  const { content, digest } = jobConfigOf(job);
   return {
     metadata: childMetadata(job, configName(job.metadata.name, digest)),
     immutable: true,
-    data: { 'job.json': JSON.stringify(config) },
+    data: { 'job.json': JSON.stringify(content) },
   } as KubeObject;
 }
 

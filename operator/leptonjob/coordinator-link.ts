@@ -31,7 +31,8 @@ export interface CoordinatorLink {
 }
 
 const PROTOS = join(import.meta.dirname, '../../protos');
-const RETRY_MS = 1000;
+const FIRST_RETRY_MS = 500;
+const LONGEST_RETRY_MS = 30_000;
 const CALL_MS = 5000;
 
 interface Coordination extends Client {
@@ -67,6 +68,7 @@ class Link implements CoordinatorLink {
   readonly #client: Coordination;
   #call: ClientReadableStream<unknown> | undefined;
   #retry: NodeJS.Timeout | undefined;
+  #retryMs = FIRST_RETRY_MS;
   #closed = false;
 
   constructor(options: LinkOptions) {
@@ -83,7 +85,7 @@ class Link implements CoordinatorLink {
       'grpc.keepalive_time_ms': 20_000,
       'grpc.keepalive_timeout_ms': 20_000,
       'grpc.initial_reconnect_backoff_ms': 200,
-      'grpc.max_reconnect_backoff_ms': 5000,
+      'grpc.max_reconnect_backoff_ms': LONGEST_RETRY_MS,
       'grpc.use_local_subchannel_pool': 1,
       'grpc.max_receive_message_length': 4 * 2 ** 20,
     }) as unknown as Coordination;
@@ -109,12 +111,14 @@ class Link implements CoordinatorLink {
     const call = this.#client.Watch({});
     this.#call = call;
     call.on('data', (progress) => {
+      this.#retryMs = FIRST_RETRY_MS;
       if (!this.#closed) this.#options.onReport({ ...progress, heardMs: this.#options.nowMs() });
     });
     const again = (): void => {
       if (this.#closed || this.#call !== call) return;
       this.#call = undefined;
-      this.#retry = setTimeout(() => this.#watch(), RETRY_MS);
+      this.#retry = setTimeout(() => this.#watch(), this.#retryMs * (0.8 + 0.4 * Math.random()));
+      this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
     };
     call.on('error', again);
     call.on('end', again);

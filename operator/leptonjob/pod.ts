@@ -30,8 +30,31 @@ const CONFIG_FOLDER = '/etc/lepton/job';
 const TLS_FOLDER = '/etc/lepton/tls';
 const GRACE_SECONDS = 30;
 
-/** What all processes of a job are told. The number of workers is that of the present run. */
-export function jobConfigOf(job: LeptonJobObject, workers: number): JobConfigInput {
+/** What all processes of a job are told, and the digest that names it. */
+export interface JobConfig {
+  readonly content: JobConfigInput;
+  readonly digest: string;
+}
+
+/** A job as the server gave it never changes: one config each, however many pods ask. */
+const configs = new WeakMap<LeptonJobObject, JobConfig>();
+
+export function jobConfigOf(job: LeptonJobObject): JobConfig {
+  const known = configs.get(job);
+  if (known) return known;
+  const content = contentOf(job, workersOf(job));
+  const digest = createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 8);
+  const made = { content, digest };
+  configs.set(job, made);
+  return made;
+}
+
+/** Of the present run. */
+export function workersOf({ spec, status }: LeptonJobObject): number {
+  return status?.worker?.replicas ?? spec.worker.replicas;
+}
+
+function contentOf(job: LeptonJobObject, workers: number): JobConfigInput {
   const { name, namespace, uid } = job.metadata;
   const { spec } = job;
   const directory = outputFolderOf(job);
@@ -57,10 +80,6 @@ export function jobConfigOf(job: LeptonJobObject, workers: number): JobConfigInp
 
 function outputFolderOf({ spec }: LeptonJobObject): string {
   return (spec.output.uri ?? DEFAULT_OUTPUT).replace(/^file:\/\//, '');
-}
-
-export function digestOf(config: JobConfigInput): string {
-  return createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 8);
 }
 
 export function ownerOf({ metadata }: LeptonJobObject): OwnerReference {
@@ -102,12 +121,7 @@ export function templateOf({ spec }: LeptonJobObject, role: Role): Template {
   return (template ?? {}) as Template;
 }
 
-export function podOf(
-  job: LeptonJobObject,
-  place: Place,
-  digest: string,
-  config: OperatorConfig,
-): KubeObject {
+export function podOf(job: LeptonJobObject, place: Place, config: OperatorConfig): KubeObject {
   const template = templateOf(job, place.role);
   const metadata = childMetadata(job, podName(job.metadata.name, place.role, place.rank));
   return {
@@ -119,7 +133,7 @@ export function podOf(
         ...template.metadata?.annotations,
       },
     },
-    spec: podSpecOf(job, place, digest, config, (template.spec ?? {}) as Json),
+    spec: podSpecOf(job, place, config, (template.spec ?? {}) as Json),
   } as KubeObject;
 }
 
@@ -132,13 +146,7 @@ function placeLabels({ role, rank, attempt }: Place): Record<string, string> {
   };
 }
 
-function podSpecOf(
-  job: LeptonJobObject,
-  place: Place,
-  digest: string,
-  config: OperatorConfig,
-  template: Json,
-): Json {
+function podSpecOf(job: LeptonJobObject, place: Place, config: OperatorConfig, template: Json): Json {
   const containers = (template['containers'] ?? []) as Json[];
   const own = containers.find(({ name }) => name === CONTAINER) ?? {};
   const mounted = ((own['volumeMounts'] ?? []) as { mountPath?: string }[]).map(({ mountPath }) => mountPath);
@@ -174,7 +182,7 @@ function podSpecOf(
       ...containers.filter(({ name }) => name !== CONTAINER),
     ],
     volumes: [
-      { name: 'lepton-job', configMap: { name: configName(job.metadata.name, digest) } },
+      { name: 'lepton-job', configMap: { name: configName(job.metadata.name, jobConfigOf(job).digest) } },
       {
         name: 'lepton-tls',
         secret: {

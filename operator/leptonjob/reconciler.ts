@@ -7,12 +7,12 @@ import type { Key } from '../controller/work-queue.ts';
 import type { KubeApi } from '../kube/api.ts';
 import { isStatus } from '../kube/errors.ts';
 import { PODS } from '../kube/objects.ts';
-import { Applier, workersOf } from './apply.ts';
+import { Applier } from './apply.ts';
 import { sameButProgress, sameStatus } from './describe.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Plan, PodView, Seen } from './job.ts';
 import { configName, LEPTON_JOBS, networkPolicyName, podName, serviceName } from './names.ts';
 import { isFinished, planLeptonJob } from './plan.ts';
-import { digestOf, jobConfigOf, templateOf } from './pod.ts';
+import { jobConfigOf, templateOf } from './pod.ts';
 import { type Pod, viewPod } from './pod-view.ts';
 import type { Run, Runs } from './runs.ts';
 import { objectionsTo } from './template-policy.ts';
@@ -27,6 +27,8 @@ export interface ReconcilerOptions {
   readonly announce: (job: LeptonJobObject, event: JobEvent) => void;
   /** Called once for every status that went through. */
   readonly onWritten?: (job: LeptonJobObject, before: LeptonJobStatus | undefined, plan: Plan) => void;
+  /** How long a pass read the stores and decided, without waiting for anything. */
+  readonly onPlanned?: (seconds: number) => void;
 }
 
 /** A pass that comes before the stores have what this process wrote waits this long. */
@@ -52,8 +54,11 @@ class Reconciler {
     if (!job) return {}; // deleted: owner references clean up
     const run = runs.of(job);
     if (!this.#caughtUp(job, run)) return { wakeInMs: BARRIER_MS };
-    const seen = await this.#see(job, run);
+    const certified = isFinished(job.status ?? {}) || (await runs.findCertificates(job));
+    const startedMs = performance.now();
+    const seen = this.#see(job, run, certified);
     const plan = planLeptonJob(seen);
+    this.#options.onPlanned?.((performance.now() - startedMs) / 1000);
     return await this.#carryOut(seen, run, plan);
   }
 
@@ -69,12 +74,11 @@ class Reconciler {
     return writtenPod === undefined || world.hasSeen(PODS, writtenPod);
   }
 
-  async #see(job: LeptonJobObject, run: Run): Promise<Seen> {
+  #see(job: LeptonJobObject, run: Run, certified: boolean): Seen {
     const { world, runs, config, nowMs } = this.#options;
     const pods = world.pods.group(job.metadata.uid);
     const views = pods.flatMap((pod) => viewPod(pod) ?? []);
     const finished = isFinished(job.status ?? {});
-    const certified = finished || (await runs.findCertificates(job));
     runs.connect(job, finished ? undefined : coordinatorOf(job, pods, views));
     const refusal = this.#refusalOf(job, run);
     const { times } = config;
@@ -100,7 +104,7 @@ class Reconciler {
     const { uid, name } = job.metadata;
     const lacks = (store: World['services'], child: string): boolean =>
       !store.group(uid).some(({ metadata }) => metadata.name === child);
-    const wanted = configName(name, digestOf(jobConfigOf(job, workersOf(job))));
+    const wanted = configName(name, jobConfigOf(job).digest);
     return [
       ...(lacks(world.configMaps, wanted) ? ['config' as const] : []),
       ...(lacks(world.services, serviceName(name)) ? ['service' as const] : []),
@@ -112,19 +116,26 @@ class Reconciler {
   }
 
   #refusalOf(job: LeptonJobObject, run: Run): Seen['refusal'] {
-    const { config, nowMs } = this.#options;
-    if (run.conflict && run.conflict.untilMs > nowMs())
+    if (run.conflict && run.conflict.untilMs > this.#options.nowMs())
       return { on: 'NameConflict', message: run.conflict.message };
     delete run.conflict;
-    const checked = leptonJobSpecSchema.safeParse(job.spec);
-    const objections = checked.success
-      ? [
-          ...objectionsTo(templateOf(job, 'worker'), config, 'spec.worker.template'),
-          ...objectionsTo(templateOf(job, 'server'), config, 'spec.parameterServer.template'),
-        ]
-      : checked.error.issues.map(({ path, message }) => `spec.${path.join('.')}: ${message}`);
+    const { generation } = job.metadata;
+    if (!run.checked || run.checked.generation !== generation)
+      run.checked = { generation, objections: this.#objectionsTo(job) };
+    const { objections } = run.checked;
     if (objections.length === 0) return undefined;
     return { on: 'Refused', message: [...new Set(objections)].join('; ').slice(0, 4000) };
+  }
+
+  #objectionsTo(job: LeptonJobObject): string[] {
+    const { config } = this.#options;
+    const checked = leptonJobSpecSchema.safeParse(job.spec);
+    if (!checked.success)
+      return checked.error.issues.map(({ path, message }) => `spec.${path.join('.')}: ${message}`);
+    return [
+      ...objectionsTo(templateOf(job, 'worker'), config, 'spec.worker.template'),
+      ...objectionsTo(templateOf(job, 'server'), config, 'spec.parameterServer.template'),
+    ];
   }
 
   async #carryOut(seen: Seen, run: Run, plan: Plan): Promise<{ wakeInMs?: number }> {

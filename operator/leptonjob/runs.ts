@@ -16,6 +16,8 @@ export interface Run {
   report?: Report;
   rejected?: Seen['rejected'];
   conflict?: { readonly message: string; readonly untilMs: number };
+  /** What is wrong with this generation of the spec. */
+  checked?: { readonly generation: number | undefined; readonly objections: readonly string[] };
   /** Versions that this process wrote: no pass before they have been seen. */
   writtenJob?: string;
   writtenPod?: string;
@@ -88,7 +90,7 @@ export class Runs {
     });
   }
 
-  /** Reads the job's secret; false where there is none. Throws where it belongs to somebody else. */
+  /** Reads the job's secret; false where there is none, or somebody else's. */
   async findCertificates(job: LeptonJobObject): Promise<boolean> {
     const run = this.of(job);
     if (run.identity) return true;

@@ -54,6 +54,8 @@ export class World {
   readonly #options: WorldOptions;
   readonly #reflectors: { readonly kind: string; readonly reflector: Reflector<never> }[] = [];
   readonly #keys = new Map<string, Key>();
+  /** Nodes that are not ready. */
+  readonly #silent = new Map<string, Node>();
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -66,7 +68,7 @@ export class World {
       if (options.config.networkPolicy)
         this.#reflectChildren(NETWORK_POLICIES, this.networkPolicies, namespace);
     }
-    this.#reflect(NODES, this.nodes, {}, (change) => this.#nodeChanged(change.object), trimNode);
+    this.#reflect(NODES, this.nodes, {}, (change) => this.#nodeChanged(change), trimNode);
   }
 
   start(): void {
@@ -96,7 +98,7 @@ export class World {
   /** Nodes that have not been ready for longer than the configured time. */
   lostNodes(nowMs: number): ReadonlySet<string> {
     const limitMs = this.#options.config.times.nodeLostSeconds * 1000;
-    const lost = [...this.nodes.all()].filter((node) => (notReadyMs(node, nowMs) ?? -1) >= limitMs);
+    const lost = [...this.#silent.values()].filter((node) => (notReadyMs(node, nowMs) ?? -1) >= limitMs);
     return new Set(lost.map(({ metadata }) => metadata.name));
   }
 
@@ -143,10 +145,14 @@ export class World {
   }
 
   /** Jobs with pods on a node that has gone silent are looked at when it counts as lost. */
-  #nodeChanged(node: Node): void {
+  #nodeChanged({ kind, object: node }: Change<Node>): void {
     const nowMs = Date.now();
-    const sinceMs = notReadyMs(node, nowMs);
-    if (sinceMs === undefined) return;
+    const sinceMs = kind === 'deleted' ? undefined : notReadyMs(node, nowMs);
+    if (sinceMs === undefined) {
+      this.#silent.delete(node.metadata.name);
+      return;
+    }
+    this.#silent.set(node.metadata.name, node);
     const inMs = Math.max(0, this.#options.config.times.nodeLostSeconds * 1000 - sinceMs) + 50;
     for (const pod of this.pods.all()) {
       if (pod.spec?.nodeName !== node.metadata.name) continue;

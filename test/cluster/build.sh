@@ -70,6 +70,14 @@ for r in json.load(sys.stdin).get("Replace") or []:
       while read -r replacement; do go mod edit -replace="$replacement"; done
     go get "$module" >/dev/null 2>&1
     go build -trimpath -ldflags "-s -w" -o "$LEPTON_CACHE/go/$name.new" "$package")
+  # What kwok's kubelets do comes with its sources.
+  if [ "$name" = kwok ]; then
+    local stages
+    stages=$(go mod download -json "$module" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')/kustomize/stage
+    for stage in pod/fast/pod-ready pod/fast/pod-delete node/fast/node-initialize; do
+      printf -- '---\n'; cat "$stages/$stage.yaml"
+    done >"$LEPTON_CACHE/go/kwok-stages.yaml"
+  fi
   mv "$LEPTON_CACHE/go/$name.new" "$LEPTON_CACHE/go/$name"
 }
 

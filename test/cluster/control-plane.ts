@@ -24,7 +24,12 @@ export interface ControlPlaneOptions {
     | 'kubelet'
     | 'coredns'
     | 'helm'
+    | 'kwok'
+    | 'promtool'
+    | 'prometheus'
   )[];
+  /** Controller manager and scheduler ask as often as they like: for measuring. */
+  readonly unthrottled?: boolean;
   /** More flags of the API server. */
   readonly flags?: readonly string[];
   readonly authorization?: 'RBAC' | 'AlwaysAllow';
@@ -50,6 +55,8 @@ export interface ControlPlane extends AsyncDisposable {
   kubectl(...args: readonly string[]): Promise<string>;
   auditLog(): Promise<readonly AuditEvent[]>;
   readonly apiServer: Daemon;
+  /** One of `with`, for measuring and for faults. */
+  daemon(name: string): Daemon;
 }
 
 export interface AuditEvent {
@@ -124,12 +131,14 @@ async function start(
   await until('API server', START_MS, ready, apiServer);
   const adminConfig = await writeConfig('admin');
   if (options.with?.includes('kube-controller-manager'))
-    daemon('kube-controller-manager', managerFlags(folder, adminConfig, certificate, managerPort));
+    daemon('kube-controller-manager', [
+      ...managerFlags(folder, adminConfig, certificate, managerPort),
+      ...(options.unthrottled ? ['--kube-api-qps=5000', '--kube-api-burst=5000'] : []),
+    ]);
   if (options.with?.includes('kube-scheduler'))
     daemon('kube-scheduler', [
-      `--kubeconfig=${adminConfig}`,
+      `--config=${await writeSchedulerConfig(folder, adminConfig, options.unthrottled ?? false)}`,
       `--secure-port=${schedulerPort}`,
-      '--leader-elect=false',
       `--authentication-kubeconfig=${adminConfig}`,
       `--authorization-kubeconfig=${adminConfig}`,
     ]);
@@ -139,6 +148,7 @@ async function start(
     programs,
     api,
     apiServer,
+    daemon: (name) => daemons.find((made) => made.name === name)!,
     kubeConfig,
     kubeConfigFile: writeConfig,
     kubectl: async (...args) => {
@@ -217,6 +227,18 @@ function managerFlags(folder: string, kubeconfig: string, certificate: string, p
     '--node-monitor-grace-period=20s',
     '--controllers=*',
   ];
+}
+
+async function writeSchedulerConfig(folder: string, kubeconfig: string, fast: boolean): Promise<string> {
+  const path = join(folder, 'scheduler.json');
+  const config = {
+    apiVersion: 'kubescheduler.config.k8s.io/v1',
+    kind: 'KubeSchedulerConfiguration',
+    leaderElection: { leaderElect: false },
+    clientConnection: { kubeconfig, ...(fast ? { qps: 5000, burst: 5000 } : {}) },
+  };
+  await writeFile(path, JSON.stringify(config));
+  return path;
 }
 
 /** Users, the key of service accounts, the audit policy. */

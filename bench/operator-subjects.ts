@@ -1,0 +1,156 @@
+// What is measured: our operator, the Job controller of Kubernetes, and any other operator whose manifest is given.
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import type { KubeObject, Resource } from '../operator/kube/objects.ts';
+import { LEPTON_JOBS } from '../operator/leptonjob/names.ts';
+import { Daemon, until } from '../test/cluster/daemon.ts';
+import { installCrd } from '../test/cluster/install-crd.ts';
+import { freePorts } from '../worker/launch/ports.ts';
+import type { BenchCluster } from './operator-cluster.ts';
+
+export interface Subject extends AsyncDisposable {
+  readonly name: string;
+  readonly resource: Resource;
+  /** The process that does the work. */
+  readonly pid: number;
+  /** Whether a request of the audit log is of this subject. */
+  readonly sent: (request: { userAgent?: string; user: { username: string } }) => boolean;
+  manifest(name: string, namespace: string, pods: number): KubeObject;
+}
+
+const MAIN = join(import.meta.dirname, '../operator/main.ts');
+
+/** Ours, as a process of its own, with the settings of the chart. */
+export class LeptonSubject implements Subject {
+  readonly name = 'lepton';
+  readonly resource = LEPTON_JOBS;
+  readonly #daemon: Daemon;
+  readonly metricsPort: number;
+
+  private constructor(daemon: Daemon, metricsPort: number) {
+    this.#daemon = daemon;
+    this.metricsPort = metricsPort;
+  }
+
+  static async start(cluster: BenchCluster): Promise<LeptonSubject> {
+    const { folder } = cluster.plane;
+    const [health, metrics] = (await freePorts(2)) as [number, number];
+    const config = {
+      image: 'lepton/worker:bench',
+      leaderElection: { enabled: false },
+      ports: { health, metrics },
+    };
+    await writeFile(join(folder, 'operator.json'), JSON.stringify(config));
+    const kubeconfig = await cluster.plane.kubeConfigFile('operator');
+    const daemon = new Daemon({
+      name: 'operator',
+      command: [
+        process.execPath,
+        MAIN,
+        '--config',
+        join(folder, 'operator.json'),
+        '--kubeconfig',
+        kubeconfig,
+      ],
+      logFile: join(folder, 'operator.log'),
+    });
+    const subject = new LeptonSubject(daemon, metrics);
+    await until('the operator answers', 30_000, () => subject.metrics(), daemon);
+    return subject;
+  }
+
+  static async install(cluster: BenchCluster): Promise<void> {
+    await installCrd(cluster.plane.api);
+  }
+
+  get pid(): number {
+    return this.#daemon.pid;
+  }
+
+  readonly sent = ({ userAgent = '' }: { userAgent?: string }): boolean =>
+    userAgent.startsWith('lepton-operator/');
+
+  /** One parameter server; the other pods are workers. */
+  manifest(name: string, namespace: string, pods: number): KubeObject {
+    return {
+      metadata: { name, namespace },
+      spec: {
+        model: { layers: [{ dense: { units: 1 } }] },
+        data: { train: { format: 'npy', uri: '/data/train' } },
+        training: { loss: 'meanSquaredError', optimizer: { sgd: {} }, batchSize: 8, epochs: 2 },
+        worker: { replicas: pods - 1 },
+        parameterServer: { replicas: 1 },
+      },
+    } as KubeObject;
+  }
+
+  async metrics(): Promise<string> {
+    const answer = await fetch(`http://127.0.0.1:${this.metricsPort}/metrics`);
+    return await answer.text();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#daemon.stop();
+  }
+}
+
+/** Indexed Jobs of batch/v1, by kube-controller-manager. */
+export class BatchSubject implements Subject {
+  readonly name = 'batch/v1 Job';
+  readonly resource: Resource = { apiVersion: 'batch/v1', kind: 'Job', plural: 'jobs', namespaced: true };
+  readonly pid: number;
+
+  constructor(cluster: BenchCluster) {
+    this.pid = cluster.plane.daemon('kube-controller-manager').pid;
+  }
+
+  readonly sent = ({ user }: { user: { username: string } }): boolean =>
+    user.username === 'system:serviceaccount:kube-system:job-controller';
+
+  manifest(name: string, namespace: string, pods: number): KubeObject {
+    return {
+      metadata: { name, namespace },
+      spec: {
+        completions: pods,
+        parallelism: pods,
+        completionMode: 'Indexed',
+        backoffLimit: 1_000_000,
+        template: {
+          spec: { restartPolicy: 'Never', containers: [{ name: 'main', image: 'lepton/worker:bench' }] },
+        },
+      },
+    } as KubeObject;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+/**
+ * Another operator that already runs on this machine against the cluster's kubeconfig: a YAML file with `name`, `pid`, `userAgent`
+ * (prefix), `resource` (apiVersion, kind, plural) and `manifest`, in which `$NAME`, `$NAMESPACE`, `$PODS` and `$WORKERS` are filled in.
+ */
+export async function foreignSubject(path: string): Promise<Subject> {
+  const text = await readFile(path, 'utf8');
+  const given = parse(text) as {
+    name: string;
+    pid: number;
+    userAgent: string;
+    resource: Omit<Resource, 'namespaced'>;
+    manifest: unknown;
+  };
+  const filled = (name: string, namespace: string, pods: number): string =>
+    JSON.stringify(given.manifest)
+      .replaceAll('"$PODS"', String(pods))
+      .replaceAll('"$WORKERS"', String(pods - 1))
+      .replaceAll('$NAMESPACE', namespace)
+      .replaceAll('$NAME', name);
+  return {
+    name: given.name,
+    pid: given.pid,
+    resource: { ...given.resource, namespaced: true },
+    sent: ({ userAgent = '' }) => userAgent.startsWith(given.userAgent),
+    manifest: (name, namespace, pods) => JSON.parse(filled(name, namespace, pods)) as KubeObject,
+    [Symbol.asyncDispose]: async () => {},
+  };
+}

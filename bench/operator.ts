@@ -1,0 +1,170 @@
+// The operator at scale, on a real API server with kwok's nodes: pods per second, requests per pod and job, processor time, memory,
+// recovery, restart; beside the Job controller of Kubernetes with the same driver.
+//   node bench/operator.ts [--jobs 1000] [--other FILE.yaml]
+import { parseArgs } from 'node:util';
+import { BenchCluster, usageOf } from './operator-cluster.ts';
+import { BatchSubject, foreignSubject, LeptonSubject, type Subject } from './operator-subjects.ts';
+import { compared, limited, type Row, report, type Sample, summarize } from './report.ts';
+
+const { values } = parseArgs({
+  options: { jobs: { type: 'string', default: '1000' }, other: { type: 'string' } },
+});
+const MANY_JOBS = Number(values.jobs);
+const one = (value: number): Sample => summarize([value]);
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+interface Measured {
+  readonly existSeconds: number;
+  readonly runningSeconds: number;
+  readonly requests: number;
+  readonly cpuSeconds: number;
+}
+
+/** So many jobs of so many pods each, from the first submission to the last pod; then, where asked, all their pods lost. */
+async function fleetOf(
+  cluster: BenchCluster,
+  subject: Subject,
+  jobs: number,
+  pods: number,
+  lose: boolean,
+): Promise<{ made: Measured; recovered?: number }> {
+  const namespace = `bench-${subject.name.replace(/[^a-z]+/gi, '').toLowerCase()}-${jobs}-${pods}`;
+  await cluster.namespace(namespace);
+  const log = (await cluster.plane.auditLog()).length;
+  const before = usageOf(subject.pid);
+  cluster.count();
+  const startedMs = performance.now();
+  await submit(cluster, subject, namespace, jobs, pods);
+  const reached = await cluster.reached(jobs * pods, startedMs);
+  await pause(3000); // the last statuses
+  const requests = (await cluster.plane.auditLog()).slice(log).filter(subject.sent).length;
+  const made = { ...reached, requests, cpuSeconds: usageOf(subject.pid).cpuSeconds - before.cpuSeconds };
+  let recovered: number | undefined;
+  if (lose) {
+    cluster.count();
+    const lostMs = performance.now();
+    await cluster.deletePods(namespace);
+    ({ runningSeconds: recovered } = await cluster.reached(jobs * pods, lostMs));
+  }
+  console.error(`${subject.name}, ${jobs} x ${pods}:`, JSON.stringify({ ...made, recovered }));
+  await cluster.clear(subject.resource, namespace);
+  return { made, ...(recovered === undefined ? {} : { recovered }) };
+}
+
+async function submit(
+  cluster: BenchCluster,
+  subject: Subject,
+  namespace: string,
+  jobs: number,
+  pods: number,
+): Promise<void> {
+  const names = Array.from({ length: jobs }, (_, index) => `job-${index}`).values();
+  await Promise.all(
+    Array.from({ length: 16 }, async () => {
+      for (const name of names)
+        await cluster.api.create(subject.resource, subject.manifest(name, namespace, pods));
+    }),
+  );
+}
+
+/** The upper edge of the bucket that holds the share; seconds. */
+function quantileOf(text: string, name: string, share: number): number {
+  const buckets = [...text.matchAll(new RegExp(`^${name}_bucket\\{.*?le="([^"]+)".*?\\} (\\d+)`, 'gm'))];
+  const all = Number(buckets.at(-1)?.[2] ?? 0);
+  const hit = buckets.find(([, , count]) => Number(count) >= share * all);
+  return Number(hit?.[1] ?? Number.NaN);
+}
+
+/** Many jobs at rest: the operator begins anew among them, and then idles. */
+async function crowd(cluster: BenchCluster): Promise<Row[]> {
+  const rows: Row[] = [];
+  const pods = 10;
+  await cluster.namespace('crowd');
+  {
+    await using subject = await LeptonSubject.start(cluster);
+    cluster.count();
+    const startedMs = performance.now();
+    await submit(cluster, subject, 'crowd', MANY_JOBS, pods);
+    const { existSeconds } = await cluster.reached(MANY_JOBS * pods, startedMs);
+    await pause(20_000);
+    const text = await subject.metrics();
+    const what = `${MANY_JOBS} jobs, ${MANY_JOBS * pods} pods`;
+    rows.push(
+      limited({ name: `peak resident memory, ${what}`, unit: 'MiB' }, one(usageOf(subject.pid).peakMiB), 250),
+      limited(
+        { name: `reconcile without I/O wait, p99, ${what}`, unit: 'ms', note: 'upper edge of its bucket' },
+        one(1000 * quantileOf(text, 'leptonjob_plan_seconds', 0.99)),
+        50,
+      ),
+      // More is better: the limit over ours.
+      limited(
+        { name: `seconds per 300 pods, ${what}`, unit: 's' },
+        one((300 * existSeconds) / (MANY_JOBS * pods)),
+        1,
+      ),
+    );
+  }
+  const restartMs = performance.now();
+  await using subject = await LeptonSubject.start(cluster);
+  while (!/controller_runtime_reconcile_total\{[^}]*\} [1-9]/.test(await subject.metrics())) await pause(20);
+  rows.push(
+    limited(
+      { name: `start to first reconcile, ${MANY_JOBS} jobs present`, unit: 's' },
+      one((performance.now() - restartMs) / 1000),
+      15,
+    ),
+  );
+  await pause(45_000); // lines to coordinators that never answer are asked ever more seldom
+  const [before, sinceMs] = [usageOf(subject.pid), performance.now()];
+  await pause(60_000);
+  const after = usageOf(subject.pid);
+  const share = (after.cpuSeconds - before.cpuSeconds) / ((performance.now() - sinceMs) / 1000);
+  rows.push(
+    limited({ name: 'processor time at rest', unit: '%' }, one(100 * share), 1),
+    limited(
+      { name: `peak resident memory after the restart, ${MANY_JOBS} jobs`, unit: 'MiB' },
+      one(after.peakMiB),
+      250,
+    ),
+  );
+  return rows;
+}
+
+const rows: Row[] = [];
+await using cluster = await BenchCluster.start();
+await LeptonSubject.install(cluster);
+for (const [jobs, pods, lose] of [
+  [100, 10, true],
+  [1, 1000, true],
+] as const) {
+  const what = `${jobs} x ${pods} pods`;
+  await using ours = await LeptonSubject.start(cluster);
+  const others: Subject[] = [new BatchSubject(cluster)];
+  if (values.other !== undefined) others.push(await foreignSubject(values.other));
+  const mine = await fleetOf(cluster, ours, jobs, pods, lose);
+  const all = jobs * pods;
+  rows.push(
+    limited(
+      { name: `requests, ${what}`, unit: 'requests', note: 'limit: 3 per pod and 10 per job' },
+      one(mine.made.requests),
+      3 * all + 10 * jobs,
+    ),
+  );
+  for (const other of others) {
+    const theirs = await fleetOf(cluster, other, jobs, pods, lose);
+    const peerName = other.name;
+    const row = (name: string, unit: string, a: number, b: number): Row =>
+      compared({ name: `${name}, ${what}`, unit, bar: 1, peerName }, one(a), one(b));
+    rows.push(
+      row('all pods exist', 's', mine.made.existSeconds, theirs.made.existSeconds),
+      row('all pods Running', 's', mine.made.runningSeconds, theirs.made.runningSeconds),
+      row('requests to the API server', 'requests', mine.made.requests, theirs.made.requests),
+      row('processor time of the controller', 's', mine.made.cpuSeconds, theirs.made.cpuSeconds),
+    );
+    if (mine.recovered !== undefined && theirs.recovered !== undefined)
+      rows.push(row('all pods lost to all Running again', 's', mine.recovered, theirs.recovered));
+  }
+}
+rows.push(...(await crowd(cluster)));
+report('operator', rows, { kubernetes: '1.37.2', kwok: '0.8.0' });
+process.exitCode = rows.every(({ holds }) => holds) ? 0 : 1;
