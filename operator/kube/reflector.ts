@@ -36,8 +36,12 @@ const FIRST_BACK_OFF_MS = 800;
 const LONGEST_BACK_OFF_MS = 30_000;
 /** A watch that lived this long starts the back-off anew. */
 const HEALTHY_MS = 120_000;
+/** So many lists from the past are refused: some two minutes. */
+const MAX_STALE_LISTS = 10;
 /** Longest line: an object is at most 1.5 MiB in etcd, some more as JSON. */
 const MAX_LINE_BYTES = 32 * 2 ** 20;
+
+class StaleListError extends Error {}
 
 export class Reflector<T extends Stored> {
   readonly counts: ReflectorCounts = { lists: 0, watches: 0, lastHeardMs: 0 };
@@ -46,6 +50,9 @@ export class Reflector<T extends Stored> {
   readonly #synced = Promise.withResolvers<void>();
   /** The newest version that was heard; empty: list again. */
   #version = '';
+  /** The same, also after 410. */
+  #newest = '';
+  #staleLists = 0;
   #backOffMs = FIRST_BACK_OFF_MS;
 
   constructor(options: ReflectorOptions<T>) {
@@ -98,9 +105,20 @@ export class Reflector<T extends Stored> {
     this.counts.lists++;
     const { metadata, items } = await api.list<T>(resource, { ...scope, signal: this.#stop.signal });
     this.#heard();
+    if (this.#isFromThePast(metadata.resourceVersion))
+      throw new StaleListError(
+        `list of ${resource.plural}: expected version ${this.#newest} or later, got ${metadata.resourceVersion}`,
+      );
     for (const change of store.replace(items.map((item) => this.#trim(item)))) onChange(change);
     this.#version = metadata.resourceVersion;
+    this.#newest = metadata.resourceVersion;
     this.#synced.resolve();
+  }
+
+  /** A server that lags behind what another has said; one that says so for long was set back for good, from a backup. */
+  #isFromThePast(version: string): boolean {
+    this.#staleLists = compareVersions(version, this.#newest) < 0 ? this.#staleLists + 1 : 0;
+    return this.#staleLists > 0 && this.#staleLists <= MAX_STALE_LISTS;
   }
 
   async #watch(): Promise<void> {
@@ -167,6 +185,7 @@ export class Reflector<T extends Stored> {
       for (const change of changes) onChange(change);
     }
     if (compareVersions(version, this.#version) > 0) this.#version = version;
+    if (compareVersions(version, this.#newest) > 0) this.#newest = version;
     this.#backOffMs = FIRST_BACK_OFF_MS;
   }
 

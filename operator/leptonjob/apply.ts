@@ -8,6 +8,7 @@ import {
   controllerOf,
   type KubeObject,
   NETWORK_POLICIES,
+  type ObjectMeta,
   PODS,
   type Resource,
   SECRETS,
@@ -18,8 +19,8 @@ import { compareVersions } from '../kube/store.ts';
 import { makeCertificates } from './certificates.ts';
 import { configMapOf, networkPolicyOf, secretOf, serviceOf } from './children.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Step } from './job.ts';
-import { LEPTON_JOBS } from './names.ts';
-import { podOf } from './pod.ts';
+import { LEPTON_JOBS, podName } from './names.ts';
+import { type Place, podLabelsOf, podOf } from './pod.ts';
 import type { Run, Runs } from './runs.ts';
 
 export interface ApplyOptions {
@@ -59,6 +60,29 @@ export class Applier {
       }),
     );
     for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  /**
+   * Whether a pod that no watch knows exists all the same: the store is behind, or somebody took the pod's labels, which are given
+   * back.
+   */
+  async stillThere(job: LeptonJobObject, place: Omit<Place, 'attempt'> | undefined): Promise<boolean> {
+    if (!place) return false;
+    const { api } = this.#options;
+    const { namespace, uid } = job.metadata;
+    const name = podName(job.metadata.name, place.role, place.rank);
+    const pod = await ignoring([404], api.get<Stored>(PODS, { namespace, name }));
+    if (!pod || controllerOf(pod)?.uid !== uid) return false;
+    await this.#relabel(PODS, pod, podLabelsOf(job, { ...place, attempt: job.status?.attempt ?? 0 }));
+    return true;
+  }
+
+  /** Gives back what somebody took: without its labels no watch shows the object. */
+  async #relabel(resource: Resource, { metadata }: Stored, wanted: ObjectMeta['labels'] = {}): Promise<void> {
+    const { labels: known = {} } = metadata;
+    const labels = Object.fromEntries(Object.entries(wanted).filter(([name]) => known[name] === undefined));
+    if (Object.keys(labels).length === 0) return;
+    await ignoring([404], this.#options.api.mergePatch(resource, metadata, { metadata: { labels } }));
   }
 
   async #step(job: LeptonJobObject, run: Run, step: Step): Promise<void> {
@@ -145,7 +169,11 @@ export class Applier {
     { metadata }: KubeObject,
   ): Promise<void> {
     const found = await ignoring([404], this.#options.api.get<Stored>(resource, metadata));
-    if (!found || controllerOf(found)?.uid === job.metadata.uid) return;
+    if (!found) return;
+    if (controllerOf(found)?.uid === job.metadata.uid) {
+      await this.#relabel(resource, found, metadata.labels);
+      return;
+    }
     // One that the deletion of an earlier job of this name has not reached yet goes by itself.
     if (found.metadata.deletionTimestamp !== undefined) return;
     const message = `${resource.kind} ${metadata.name} exists and does not belong to this job: it is left as it is`;

@@ -134,6 +134,8 @@ export type Plan =
       readonly status: LeptonJobStatus;
       readonly events: readonly JobEvent[];
       readonly restarted?: { readonly role: Role; readonly reason: string };
+      /** The pod whose absence is a reason: the server itself must confirm it before this is written. */
+      readonly absent?: { readonly role: Role; readonly rank: number };
     }
   | {
       readonly kind: 'act';

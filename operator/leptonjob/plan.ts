@@ -142,14 +142,23 @@ function stayDown({ job, pods, nowMs, limits }: Seen, status: LeptonJobStatus): 
   ]);
 }
 
-/** Pods that ended without leave are counted once, whatever is done about them. */
+/** Pods that ended without leave: those that are seen together are one setback, counted once, whatever is done about them. */
 function fail(seen: Seen, status: LeptonJobStatus): Plan | undefined {
   const { job, nowMs } = seen;
-  const failed = failedPods(seen, status)[0];
-  if (!failed) return undefined;
-  const { pod, end } = failed;
-  const verdict = judge(pod, end, job.spec.failurePolicy.rules);
-  const what = `${pod.name}: ${end.code ? `${end.code}: ` : ''}${end.message}`;
+  const failures = failedPods(seen, status).map(({ pod, end }) => ({
+    pod,
+    end,
+    verdict: judge(pod, end, job.spec.failurePolicy.rules),
+  }));
+  // What is told is the gravest: the end of the job, else what counts.
+  const gravest =
+    failures.find(({ verdict }) => verdict.action === 'FailJob') ??
+    failures.find(({ verdict }) => verdict.counts) ??
+    failures[0];
+  if (!gravest) return undefined;
+  const { pod, end, verdict } = gravest;
+  const more = failures.length > 1 ? ` (and ${failures.length - 1} more)` : '';
+  const what = `${pod.name}: ${end.code ? `${end.code}: ` : ''}${end.message}${more}`;
   if (verdict.action === 'FailJob') return failJob(status, nowMs, end.code ?? 'PodFailed', what);
   const restarts = (status.restarts ?? 0) + (verdict.counts ? 1 : 0);
   if (restarts > job.spec.maxRestarts)
@@ -163,12 +172,15 @@ function fail(seen: Seen, status: LeptonJobStatus): Plan | undefined {
     ...status,
     restarts,
     attempt: (status.attempt ?? 0) + 1,
-    replacing: [...(status.replacing ?? []), ...doomedBy(verdict, pod, seen)],
+    replacing: [
+      ...new Set([
+        ...(status.replacing ?? []),
+        ...failures.flatMap((failure) => doomedBy(failure.verdict, failure.pod, seen)),
+      ]),
+    ],
     message: what.slice(0, 4000),
     ...(verdict.counts ? { backOffUntil: new Date(nowMs + backOffMs(restarts)).toISOString() } : {}),
-    ...(verdict.action === 'ExcludeNode' && pod.node !== undefined
-      ? { excludedNodes: [...new Set([...(status.excludedNodes ?? []), pod.node])].slice(-64) }
-      : {}),
+    ...excluding(status, failures),
   };
   const plan = record(next, [
     {
@@ -177,7 +189,19 @@ function fail(seen: Seen, status: LeptonJobStatus): Plan | undefined {
       message: `${verdict.action}: ${what}`,
     },
   ]);
-  return { ...plan, restarted: { role: pod.role, reason: end.reason } };
+  const absent = failures.find((failure) => failure.end.reason === 'Vanished')?.pod;
+  return { ...plan, restarted: { role: pod.role, reason: end.reason }, ...(absent ? { absent } : {}) };
+}
+
+/** Nodes that a rule wants to be left from now on. */
+function excluding(
+  { excludedNodes = [] }: LeptonJobStatus,
+  failures: readonly { readonly pod: PodView; readonly verdict: Verdict }[],
+): Pick<LeptonJobStatus, 'excludedNodes'> {
+  const left = failures.flatMap(({ pod, verdict }) =>
+    verdict.action === 'ExcludeNode' && pod.node !== undefined ? [pod.node] : [],
+  );
+  return left.length === 0 ? {} : { excludedNodes: [...new Set([...excludedNodes, ...left])].slice(-64) };
 }
 
 /** Pods that are to be replaced are deleted; their places are forgotten once somebody new has them. */

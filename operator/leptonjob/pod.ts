@@ -127,7 +127,7 @@ export function podOf(job: LeptonJobObject, place: Place, config: OperatorConfig
   return {
     metadata: {
       ...metadata,
-      labels: { ...template.metadata?.labels, ...metadata.labels, ...placeLabels(place) },
+      labels: { ...template.metadata?.labels, ...podLabelsOf(job, place) },
       annotations: {
         'cluster-autoscaler.kubernetes.io/safe-to-evict': String(place.role === 'worker'),
         ...template.metadata?.annotations,
@@ -137,8 +137,10 @@ export function podOf(job: LeptonJobObject, place: Place, config: OperatorConfig
   } as KubeObject;
 }
 
-function placeLabels({ role, rank, attempt }: Place): Record<string, string> {
+/** Labels of ours on a pod. */
+export function podLabelsOf(job: LeptonJobObject, { role, rank, attempt }: Place): Record<string, string> {
   return {
+    ...labelsOf(job),
     'app.kubernetes.io/component': role === 'worker' ? 'worker' : 'parameter-server',
     [LABELS.role]: role,
     [LABELS.rank]: String(rank),

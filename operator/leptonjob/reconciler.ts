@@ -33,6 +33,8 @@ export interface ReconcilerOptions {
 
 /** A pass that comes before the stores have what this process wrote waits this long. */
 const BARRIER_MS = 20;
+/** A store that lacks what the server has is behind by more. */
+const BEHIND_MS = 500;
 
 export function leptonJobReconciler(options: ReconcilerOptions): Reconcile {
   const reconciler = new Reconciler(options);
@@ -59,6 +61,8 @@ class Reconciler {
     const seen = this.#see(job, run, certified);
     const plan = planLeptonJob(seen);
     this.#options.onPlanned?.((performance.now() - startedMs) / 1000);
+    if (plan.kind === 'record' && (await this.#applier.stillThere(job, plan.absent)))
+      return { wakeInMs: BEHIND_MS };
     return await this.#carryOut(seen, run, plan);
   }
 

@@ -62,11 +62,11 @@ export class World {
     const namespaces = options.config.namespaces.length > 0 ? options.config.namespaces : [undefined];
     for (const namespace of namespaces) {
       this.#reflect(LEPTON_JOBS, this.jobs, { namespace }, (change) => this.#jobChanged(change));
-      this.#reflectChildren(PODS, this.pods, namespace);
-      this.#reflectChildren(SERVICES, this.services, namespace);
-      this.#reflectChildren(CONFIG_MAPS, this.configMaps, namespace);
+      this.#reflectChildren(PODS, this.pods, namespace, trimPod);
+      this.#reflectChildren(SERVICES, this.services, namespace, nameOnly);
+      this.#reflectChildren(CONFIG_MAPS, this.configMaps, namespace, nameOnly);
       if (options.config.networkPolicy)
-        this.#reflectChildren(NETWORK_POLICIES, this.networkPolicies, namespace);
+        this.#reflectChildren(NETWORK_POLICIES, this.networkPolicies, namespace, nameOnly);
     }
     this.#reflect(NODES, this.nodes, {}, (change) => this.#nodeChanged(change), trimNode);
   }
@@ -106,11 +106,13 @@ export class World {
     resource: Resource,
     store: Store<T>,
     namespace: string | undefined,
+    trim: (object: T) => T,
   ): void {
-    this.#reflect(resource, store, { namespace, labelSelector: MANAGED }, ({ object }) => {
+    const changed = ({ object }: Change<T>): void => {
       const key = this.#jobOf(object);
       if (key !== undefined) this.#options.onChange(key);
-    });
+    };
+    this.#reflect(resource, store, { namespace, labelSelector: MANAGED }, changed, trim);
   }
 
   #reflect<T extends Stored>(
@@ -177,4 +179,39 @@ function trimNode({ metadata, status }: Node): Node {
     metadata: { name, uid, resourceVersion },
     status: { conditions, allocatable: status?.allocatable ?? {} },
   };
+}
+
+/** Ten thousand pods are kept: of their specs only the node is read, of their conditions only those that explain a wait or an end. */
+function trimPod({ metadata, spec, status }: Pod): Pod {
+  const { phase, reason, message, podIP, conditions, containerStatuses } = status ?? {};
+  return {
+    metadata: lightMetadata(metadata),
+    ...(spec?.nodeName === undefined ? {} : { spec: { nodeName: spec.nodeName } }),
+    status: {
+      ...(phase === undefined ? {} : { phase }),
+      ...(reason === undefined ? {} : { reason }),
+      ...(message === undefined ? {} : { message }),
+      ...(podIP === undefined ? {} : { podIP }),
+      conditions: (conditions ?? []).map(({ type, status: holds, reason: why, message: words }) => ({
+        type,
+        status: holds,
+        ...(why === undefined ? {} : { reason: why }),
+        ...(words === undefined ? {} : { message: words }),
+      })),
+      containerStatuses: (containerStatuses ?? []).map(({ name, ready, state }) => ({
+        name,
+        ready: ready ?? false,
+        ...(state ? { state } : {}),
+      })),
+    },
+  };
+}
+
+/** That it is there, and whose it is. */
+function nameOnly({ metadata }: Stored): Stored {
+  return { metadata: lightMetadata(metadata) };
+}
+
+function lightMetadata({ annotations: _, ...metadata }: Stored['metadata']): Stored['metadata'] {
+  return metadata;
 }

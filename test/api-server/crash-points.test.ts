@@ -2,13 +2,12 @@
 // of an undisturbed life. To the API server, the death is its connections breaking for good, with or without the answer.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { PODS } from '../../operator/kube/objects.ts';
-import { LABELS, LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
+import { LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
-import { until } from '../cluster/daemon.ts';
 import { installCrd } from '../cluster/install-crd.ts';
 import { FaultProxy } from './fault-proxy.ts';
-import { Fleet, RUNNING } from './fleet.ts';
+import { Fleet } from './fleet.ts';
+import { rest, runPending, QUICK_TIMES as TIMES } from './rest.ts';
 
 let plane: ControlPlane;
 before(async () => {
@@ -51,7 +50,6 @@ const STORIES: readonly Story[] = [
   },
 ];
 
-const TIMES = { progressSeconds: 0.05, stopSeconds: 0.2, nodeLostSeconds: 60, forceDeleteSeconds: 1 };
 /** Without a write for this long, the operator is at rest: longer than the first back-off. */
 const REST_MS = 1500;
 
@@ -80,12 +78,12 @@ async function tell(
     };
     await fleet.startOperator({ times: TIMES }, first.kubeConfig);
     await story.begin(fleet);
-    if (!death) return await rest(fleet, first, restMs);
+    if (!death) return await rest(fleet, [first], restMs);
     await Promise.race([died.promise, new Promise((resolve) => setTimeout(resolve, 8000))]);
     await new Promise((resolve) => setTimeout(resolve, 40));
     void fleet.operator!.stop().catch(() => {});
     await fleet.startOperator({ times: TIMES }, second.kubeConfig);
-    return await rest(fleet, second, restMs);
+    return await rest(fleet, [second], restMs);
   } finally {
     clearInterval(kubelet);
   }
@@ -94,45 +92,6 @@ async function tell(
 async function settle(fleet: Fleet, { suspended = false }: Story): Promise<void> {
   await fleet.submit('job', suspended ? { suspend: true } : {});
   await fleet.phase('job', suspended ? 'Suspended' : 'Starting');
-}
-
-async function runPending(fleet: Fleet): Promise<void> {
-  const pods = await fleet.pods('job').catch(() => []);
-  for (const pod of pods)
-    if (pod.status?.phase === 'Pending') await fleet.setStatus(pod, RUNNING).catch(() => {});
-}
-
-/** Waits until nothing is written any more, then reads everything. */
-async function rest(
-  fleet: Fleet,
-  proxy: FaultProxy,
-  restMs: number,
-): Promise<{ final: unknown; writes: number }> {
-  const startedMs = performance.now();
-  await until('rest', 30_000, () => {
-    const quietMs = performance.now() - Math.max(proxy.lastWriteMs, startedMs);
-    return quietMs > restMs || undefined;
-  });
-  const pods = await fleet.pods('job');
-  const { items } = await plane.api.list(PODS, { namespace: fleet.namespace });
-  assert.equal(items.length, pods.length, 'an orphan pod');
-  const status = (await fleet.job('job').catch(() => undefined))?.status;
-  const final = {
-    pods: pods.map(({ metadata, status: is }) => [
-      metadata.name,
-      metadata.labels?.[LABELS.attempt],
-      is?.phase,
-    ]),
-    status: status && {
-      phase: status.phase,
-      attempt: status.attempt,
-      restarts: status.restarts,
-      replicas: status.worker?.replicas,
-      replacing: status.replacing ?? [],
-      stopping: status.stopping,
-    },
-  };
-  return { final, writes: proxy.writes };
 }
 
 for (const story of STORIES)

@@ -28,7 +28,11 @@ export type Fault =
       readonly status: number;
       readonly retryAfter?: number;
       readonly reason?: string;
+      /** Instead of a Status: what the server said at another time. */
+      readonly body?: string;
     }
+  /** What a watch says comes so much later. */
+  | { readonly kind: 'hold'; readonly ms: number }
   /** A watch that ends after so many bytes, inside a line or not. */
   | { readonly kind: 'cut'; readonly bytes: number }
   /** Neither answer nor end. */
@@ -106,10 +110,11 @@ export class FaultProxy implements AsyncDisposable {
     }
     if (fault.kind === 'silence') return;
     if (fault.kind === 'answer') {
-      const { status, retryAfter, reason = 'Faulty' } = fault;
+      const { status, retryAfter, reason = 'Faulty', body } = fault;
       const headers = retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) };
       response.writeHead(status, { 'Content-Type': 'application/json', ...headers });
-      response.end(JSON.stringify({ kind: 'Status', code: status, reason, message: 'the proxy says so' }));
+      const words = { kind: 'Status', code: status, reason, message: 'the proxy says so' };
+      response.end(body ?? JSON.stringify(words));
       return;
     }
     if (seen.isWrite) {
@@ -130,12 +135,18 @@ export class FaultProxy implements AsyncDisposable {
       }
       response.writeHead(answer.statusCode!, answer.headers);
       if (fault.kind === 'cut') this.#cut(answer, response, fault.bytes);
+      else if (fault.kind === 'hold') this.#hold(answer, response, fault.ms);
       else answer.pipe(response);
       answer.on('error', () => response.destroy());
     });
     upstream.on('error', () => response.destroy());
     response.on('close', () => upstream.destroy());
     request.pipe(upstream);
+  }
+
+  #hold(answer: IncomingMessage, response: ServerResponse, ms: number): void {
+    answer.on('data', (part: Buffer) => void setTimeout(() => response.write(part), ms));
+    answer.on('end', () => void setTimeout(() => response.end(), ms));
   }
 
   #cut(answer: IncomingMessage, response: ServerResponse, bytes: number): void {

@@ -14,7 +14,7 @@ import {
 import type { LeptonJobObject, Report } from '../../operator/leptonjob/job.ts';
 import { LABELS, LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
 import type { Pod } from '../../operator/leptonjob/pod-view.ts';
-import { Operator } from '../../operator/operator.ts';
+import { Operator, type OperatorOptions } from '../../operator/operator.ts';
 import { type Listener, listen, type Outbox } from '../../worker/transport/listener.ts';
 import type { ControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
@@ -61,7 +61,18 @@ export class Fleet implements AsyncDisposable {
   }
 
   async startOperator(config: OperatorInput = {}, kubeConfig?: KubeConfig): Promise<Operator> {
-    const operator = new Operator({
+    const operator = this.makeOperator(config, kubeConfig);
+    this.operator = operator;
+    await operator.start();
+    return operator;
+  }
+
+  makeOperator(
+    config: OperatorInput = {},
+    kubeConfig?: KubeConfig,
+    more: Partial<OperatorOptions> = {},
+  ): Operator {
+    return new Operator({
       kubeConfig: kubeConfig ?? this.plane.kubeConfig(),
       config: operatorConfigSchema.parse({
         ...QUICK,
@@ -73,10 +84,8 @@ export class Fleet implements AsyncDisposable {
       log: (level, message, fields) => void this.log.push(`${level} ${message} ${JSON.stringify(fields)}`),
       onLost: () => {},
       addressOf: ({ metadata }) => this.coordinators.get(metadata.labels?.[LABELS.jobName] ?? '')?.address,
+      ...more,
     });
-    this.operator = operator;
-    await operator.start();
-    return operator;
   }
 
   async submit(name: string, spec: Record<string, unknown> = {}): Promise<LeptonJobObject> {
