@@ -171,7 +171,8 @@ export class Applier {
     const found = await ignoring([404], this.#options.api.get<Stored>(resource, metadata));
     if (!found) return;
     if (controllerOf(found)?.uid === job.metadata.uid) {
-      await this.#relabel(resource, found, metadata.labels);
+      // Nobody watches secrets.
+      if (resource !== SECRETS) await this.#relabel(resource, found, metadata.labels);
       return;
     }
     // One that the deletion of an earlier job of this name has not reached yet goes by itself.
