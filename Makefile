@@ -2,7 +2,7 @@
 SHELL := bash
 LEVELS ?=
 
-.PHONY: help setup run test check e2e bench clean
+.PHONY: help setup run test check e2e bench bench-operator clean
 help:
 	@echo "make run      set up, then train examples/fashion-mnist with two workers and one parameter server"
 	@echo "make test     set up, then run every test (LEVELS='unit native' for some of: check native unit process api-server e2e examples sanitize)"
@@ -10,6 +10,7 @@ help:
 	@echo "make check    format, lint, types, dead code, arrows, freshness of generated files"
 	@echo "make e2e      make a cluster of two nodes, install the chart, train on it (root on Linux)"
 	@echo "make bench    compare the engine's speed with PyTorch (installs it into the cache, about 5 GB)"
+	@echo "make bench-operator    measure the operator at scale, on a real API server with kwok's nodes, beside batch/v1 Jobs"
 	@echo "make clean    remove build/ and runs/ (the cache stays: LEPTON_CACHE or ~/.cache/lepton)"
 
 setup:
@@ -29,6 +30,9 @@ e2e: setup
 
 bench: setup
 	@bench/run.sh
+
+bench-operator: setup
+	@. scripts/environment.sh && "$$LEPTON_NODE" bench/operator.ts
 
 clean:
 	rm -rf build runs

@@ -151,7 +151,7 @@ for (const [jobs, pods, lose] of [
     ),
   );
   for (const other of others) {
-    const theirs = await fleetOf(cluster, other, jobs, pods, lose);
+    const theirs = await fleetOf(cluster, other, jobs, pods, false);
     const peerName = other.name;
     const row = (name: string, unit: string, a: number, b: number): Row =>
       compared({ name: `${name}, ${what}`, unit, bar: 1, peerName }, one(a), one(b));
@@ -161,8 +161,6 @@ for (const [jobs, pods, lose] of [
       row('requests to the API server', 'requests', mine.made.requests, theirs.made.requests),
       row('processor time of the controller', 's', mine.made.cpuSeconds, theirs.made.cpuSeconds),
     );
-    if (mine.recovered !== undefined && theirs.recovered !== undefined)
-      rows.push(row('all pods lost to all Running again', 's', mine.recovered, theirs.recovered));
   }
 }
 rows.push(...(await crowd(cluster)));
