@@ -1,8 +1,8 @@
 // What the status says of the world: counts, phase, the one thing waited for, conditions, progress, what became of the time.
 // Takes the decisions of the plan as they are. Pure.
 import type { JobCondition, LeptonJobStatus } from '../../crds/status.ts';
-import type { PodView, Report, Seen, WaitingOn } from './job.ts';
-import { type Role, selectorOf, selectorText } from './names.ts';
+import type { PodView, Report, Seen } from './job.ts';
+import { type ConditionType, type Role, selectorOf, selectorText, type WaitingOn } from './names.ts';
 
 type Phase = NonNullable<LeptonJobStatus['phase']>;
 type Waiting = { readonly on: WaitingOn; readonly message: string };
@@ -176,7 +176,7 @@ function conditionsOf(
   time: string,
 ): JobCondition[] {
   const refused = waiting?.on === 'Refused' || waiting?.on === 'NameConflict';
-  const wanted: readonly [type: string, holds: boolean, reason: string, message: string][] = [
+  const wanted: readonly [type: ConditionType, holds: boolean, reason: string, message: string][] = [
     ['Accepted', !refused, refused ? waiting.on : 'Accepted', refused ? waiting.message : ''],
     ['Suspended', phase === 'Suspended', phase === 'Suspended' ? 'Suspended' : 'Active', ''],
     ['Running', phase === 'Running', phase, waiting?.message ?? ''],

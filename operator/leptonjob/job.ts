@@ -2,7 +2,7 @@
 import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
 import type { LeptonJobStatus } from '../../crds/status.ts';
 import type { Stored } from '../kube/objects.ts';
-import type { Role } from './names.ts';
+import type { EventReason, Role, WaitingOn } from './names.ts';
 
 export interface LeptonJobObject extends Stored {
   /** With all defaults: the server fills them in. */
@@ -54,20 +54,6 @@ export interface PodView {
   /** What a pending pod waits for. */
   readonly waiting?: { readonly on: WaitingOn; readonly message: string };
 }
-
-export type WaitingOn =
-  | 'Refused'
-  | 'NameConflict'
-  | 'Queue'
-  | 'Quota'
-  | 'Admission'
-  | 'Unschedulable'
-  | 'ImagePull'
-  | 'Volume'
-  | 'ContainerCreating'
-  | 'PodsTerminating'
-  | 'BackOff'
-  | 'Rendezvous';
 
 /** What the coordinator said last. */
 export interface Report {
@@ -123,7 +109,7 @@ export type Step =
 
 export interface JobEvent {
   readonly type: 'Normal' | 'Warning';
-  readonly reason: string;
+  readonly reason: EventReason;
   readonly message: string;
 }
 

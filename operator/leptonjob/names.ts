@@ -22,6 +22,46 @@ export const LABELS = {
   config: `${GROUP}/config`,
 } as const;
 
+/** Of events; docs/operate.md says of each what to do. */
+export const EVENT_REASONS = [
+  'Accepted',
+  'SuccessfulCreatePod',
+  'SuccessfulDeletePod',
+  'FailedCreatePod',
+  'NameConflict',
+  'Restarting',
+  'Scaling',
+  'Scaled',
+  'Suspending',
+  'Suspended',
+  'Resumed',
+  'DeadlineExceeded',
+  'Succeeded',
+  'Failed',
+] as const;
+export type EventReason = (typeof EVENT_REASONS)[number];
+
+/** What a job can wait for: `status.waiting.on`; docs/operate.md says of each what to do. */
+export const WAITING_ON = [
+  'Refused',
+  'NameConflict',
+  'Queue',
+  'Quota',
+  'Admission',
+  'Unschedulable',
+  'ImagePull',
+  'Volume',
+  'ContainerCreating',
+  'PodsTerminating',
+  'BackOff',
+  'Rendezvous',
+] as const;
+export type WaitingOn = (typeof WAITING_ON)[number];
+
+/** Types of conditions; docs/operate.md says of each what it means. */
+export const CONDITIONS = ['Accepted', 'Suspended', 'Running', 'Succeeded', 'Failed'] as const;
+export type ConditionType = (typeof CONDITIONS)[number];
+
 /** The port that every parameter server listens on. */
 export const SERVER_PORT = 2222;
 export const CONTAINER = 'lepton';

@@ -1,8 +1,8 @@
 // From a pod as the API server has it to what decisions need of it. Pure; knows the fields of PodStatus.
 import { lastWordsSchema } from '../../protos/role-config.ts';
 import type { Stored } from '../kube/objects.ts';
-import type { FailureReason, PodEnd, PodView, WaitingOn, Words } from './job.ts';
-import { CONTAINER, LABELS, type Role } from './names.ts';
+import type { FailureReason, PodEnd, PodView, Words } from './job.ts';
+import { CONTAINER, LABELS, type Role, type WaitingOn } from './names.ts';
 
 export interface Pod extends Stored {
   readonly spec?: { readonly nodeName?: string };
