@@ -22,8 +22,11 @@ import type {
 } from '../transport/messages.ts';
 import { Cuts } from './cuts.ts';
 import type { Log } from './log.ts';
+import { PendingJoins } from './pending-joins.ts';
 import { digestOf, type Plan, parsePlan } from './plan.ts';
 import { ProgressBoard, type ReportedProgress } from './progress-board.ts';
+import { ServerLinks } from './server-links.ts';
+import { Watchers } from './watchers.ts';
 
 export interface CoordinatorOptions {
   readonly config: RoleConfig;
@@ -46,11 +49,6 @@ export interface Outcome {
   readonly progress: ReportedProgress;
 }
 
-interface PendingJoin {
-  resolve(response: JoinResponse): void;
-  reject(error: RuntimeError): void;
-}
-
 const PROGRESS_INTERVAL_MS = 250;
 
 export class Coordinator implements CoordinationHandlers {
@@ -60,15 +58,14 @@ export class Coordinator implements CoordinationHandlers {
   readonly #board: ProgressBoard;
   readonly #cuts: Cuts;
   readonly #end = Promise.withResolvers<Outcome>();
-  readonly #servers = new Map<number, Outbox<ServerCommand>>();
-  readonly #joins = new Map<number, PendingJoin>();
-  readonly #watchers = new Set<Outbox<unknown>>();
+  readonly #servers: ServerLinks;
+  readonly #joins = new PendingJoins();
+  readonly #watchers = new Watchers();
   readonly #timer: NodeJS.Timeout;
   #planText = '';
   #plan: Plan | undefined;
   #ledger: Ledger | undefined;
   #norm: NormSum | undefined;
-  #watched = false;
   #stopAsked = false;
   #over = false;
 
@@ -82,6 +79,14 @@ export class Coordinator implements CoordinationHandlers {
       attempt: config.attempt,
       silentMs: config.deadlines.silentSeconds * 1000,
     });
+    this.#servers = new ServerLinks({
+      servers: config.servers.length,
+      local: options.local.command,
+      left: (server) => {
+        options.log('warning', 'parameter server left', { server });
+        this.#applyMembership({ kind: 'left', server });
+      },
+    });
     this.#board = new ProgressBoard(config.workers, config.servers.length);
     this.#cuts = new Cuts({
       config,
@@ -92,7 +97,7 @@ export class Coordinator implements CoordinationHandlers {
         epoch: this.#membership.baseEpoch,
         ledger: this.#ledger!.state(options.nowMs()),
       }),
-      command: (server, copy) => this.#command(server, { copy }),
+      command: (server, copy) => this.#servers.command(server, { copy }),
       found: (message) => this.#applyMembership(message),
       taken: (step) => {
         if (this.#membership.phase === 'ready') this.#applyLedger({ kind: 'cutTaken', step });
@@ -113,10 +118,8 @@ export class Coordinator implements CoordinationHandlers {
   }
 
   /** Resolves when everybody who watches has seen the end, or after the deadline. */
-  async drained(deadlineMs: number): Promise<void> {
-    const until = performance.now() + deadlineMs;
-    while ((this.#watchers.size > 0 || !this.#watched) && performance.now() < until)
-      await new Promise((resolve) => setTimeout(resolve, 20));
+  drained(deadlineMs: number): Promise<void> {
+    return this.#watchers.drained(deadlineMs);
   }
 
   // --- what workers ask ---
@@ -124,9 +127,7 @@ export class Coordinator implements CoordinationHandlers {
   join({ rank, attempt, plan }: JoinRequest): Promise<JoinResponse> {
     if (this.#over) throw new RuntimeError('NOT_READY', 'join: the job has ended');
     if (this.#planText === '') this.#adopt(plan);
-    const pending = Promise.withResolvers<JoinResponse>();
-    this.#joins.get(rank)?.reject(new RuntimeError('OLD_EPOCH', 'join: overtaken by a newer one'));
-    this.#joins.set(rank, pending);
+    const answer = this.#joins.add(rank);
     this.#applyMembership({
       kind: 'join',
       rank,
@@ -134,7 +135,7 @@ export class Coordinator implements CoordinationHandlers {
       digest: digestOf(plan),
       nowMs: this.#options.nowMs(),
     });
-    return pending.promise;
+    return answer;
   }
 
   heartbeat(request: HeartbeatRequest): HeartbeatResponse {
@@ -164,24 +165,11 @@ export class Coordinator implements CoordinationHandlers {
   // --- what servers say ---
 
   enlist({ server }: EnlistRequest, commands: Outbox<ServerCommand>): void {
-    if (server < 1 || server >= this.#options.config.servers.length)
-      throw new RuntimeError(
-        'BAD_MESSAGE',
-        `enlist: expected a server from 1 to ${this.#options.config.servers.length - 1}, got ${server}`,
-      );
     if (this.#over) {
       commands.end();
       return;
     }
-    const older = this.#servers.get(server);
-    this.#servers.set(server, commands);
-    older?.fail(new RuntimeError('REPLACED', `enlist: a newer process is server ${server}`));
-    commands.onClose(() => {
-      if (this.#servers.get(server) !== commands) return;
-      this.#servers.delete(server);
-      this.#options.log('warning', 'parameter server left', { server });
-      this.#applyMembership({ kind: 'left', server });
-    });
+    this.#servers.add(server, commands);
     this.#applyMembership({ kind: 'enlist', server });
   }
 
@@ -200,15 +188,14 @@ export class Coordinator implements CoordinationHandlers {
     }
     const factor = norm && this.#norm?.step({ server, step: norm.step, blocks: norm.blocks });
     if (factor)
-      for (const owner of this.#trainableServers()) this.#command(owner, { norm: { epoch, ...factor } });
+      for (const owner of this.#trainableServers())
+        this.#servers.command(owner, { norm: { epoch, ...factor } });
   }
 
   // --- what launcher, command and operator ask ---
 
   watch(progress: Outbox<unknown>): void {
-    this.#watched = true;
     this.#watchers.add(progress);
-    progress.onClose(() => this.#watchers.delete(progress));
     progress.write(this.#board.progress());
     if (this.#over) progress.end();
   }
@@ -270,7 +257,6 @@ export class Coordinator implements CoordinationHandlers {
 
   #carryOut(effect: MembershipEffect): void {
     const { log, config } = this.#options;
-    const join = 'rank' in effect ? this.#joins.get(effect.rank) : undefined;
     switch (effect.kind) {
       case 'findRestorePoint':
         this.#cuts.findRestorePoint(effect.epoch);
@@ -278,7 +264,9 @@ export class Coordinator implements CoordinationHandlers {
       case 'load': {
         const checkpoint = this.#cuts.restorePoint?.folder ?? '';
         this.#board.server(effect.server, { state: 'loading' });
-        this.#command(effect.server, { load: { epoch: effect.epoch, plan: this.#planText, checkpoint } });
+        this.#servers.command(effect.server, {
+          load: { epoch: effect.epoch, plan: this.#planText, checkpoint },
+        });
         break;
       }
       case 'restored': {
@@ -302,8 +290,7 @@ export class Coordinator implements CoordinationHandlers {
         this.#answer(effect.rank, { epoch: effect.epoch, initialize: false });
         break;
       case 'refuse':
-        this.#joins.delete(effect.rank);
-        join?.reject(new RuntimeError(effect.code, effect.message));
+        this.#joins.refuse(effect.rank, new RuntimeError(effect.code, effect.message));
         break;
       case 'lost':
         log('warning', 'worker is silent', { rank: effect.rank, seconds: config.deadlines.silentSeconds });
@@ -316,8 +303,7 @@ export class Coordinator implements CoordinationHandlers {
 
   #answer(rank: number, response: { epoch: number; initialize: boolean }): void {
     const chunkLength = this.#options.config.testing.chunkLength;
-    this.#joins.get(rank)?.resolve({ ...response, chunkLength });
-    this.#joins.delete(rank);
+    this.#joins.answer(rank, { ...response, chunkLength });
   }
 
   /** Parameters are in place and a checkpoint of them exists. */
@@ -368,23 +354,12 @@ export class Coordinator implements CoordinationHandlers {
     this.#close({ phase: directive === 'finish' ? 'Succeeded' : 'Stopped' });
   }
 
-  #command(server: number, command: ServerCommand): void {
-    if (server === 0) this.#options.local.command(command);
-    else this.#servers.get(server)?.write(command);
-  }
-
   #tick(): void {
     const nowMs = this.#options.nowMs();
     this.#applyMembership({ kind: 'tick', nowMs });
     if (this.#ledger)
       this.#board.ledger(this.#ledger.state(nowMs), nowMs, this.#membership.phase !== 'ready');
-    this.#publish();
-  }
-
-  #publish(): void {
-    if (this.#watchers.size === 0) return;
-    const progress = this.#board.progress();
-    for (const watcher of this.#watchers) watcher.write(progress);
+    this.#watchers.tell(() => this.#board.progress());
   }
 
   #close(outcome: Omit<Outcome, 'progress'>, code?: string): void {
@@ -394,10 +369,10 @@ export class Coordinator implements CoordinationHandlers {
     clearInterval(this.#timer);
     this.#cuts.close();
     this.#board.enter(outcome.phase, outcome.error?.message, code);
-    this.#publish();
-    for (const watcher of [...this.#watchers]) watcher.end();
-    for (const commands of this.#servers.values()) commands.end();
-    for (const join of this.#joins.values()) join.reject(new RuntimeError('NOT_READY', 'the job has ended'));
+    this.#watchers.tell(() => this.#board.progress());
+    this.#watchers.end();
+    this.#servers.end();
+    this.#joins.refuseAll(new RuntimeError('NOT_READY', 'the job has ended'));
     this.#end.resolve({ ...outcome, progress: this.#board.progress() });
   }
 }
