@@ -11,6 +11,10 @@ minor=${1:?expected a Kubernetes minor: ${!KUBERNETES[*]}}
 shift
 version=${KUBERNETES[$minor]:?expected one of ${!KUBERNETES[*]}, got $minor}
 place="$LEPTON_CACHE/kubernetes-$version"
+# Nobody waits for somebody else's build of something else.
+complete=yes
+for name in "$@"; do [ -x "$place/$name" ] || complete=; done
+if [ -n "$complete" ]; then echo "$place"; exit; fi
 command -v go >/dev/null 2>&1 || { echo "cluster: this machine lacks Go 1.26 or newer, which builds the test cluster" >&2; exit 1; }
 mkdir -p "$place"
 # Several tests may ask at once.
