@@ -12,6 +12,8 @@ import type { EpochRecord, JobProgress, JobResult, LogLine } from '../../worker/
 export const SAMPLES = 1920;
 
 export interface TestJob {
+  /** Of test/process/nets. */
+  readonly net?: string;
   readonly workers: number;
   readonly servers?: number;
   readonly batchSize: number;
@@ -32,7 +34,7 @@ export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposa
 
 export async function startJob(job: TestJob, directory: string): Promise<WatchedJob> {
   const spec = leptonJobSpecSchema.parse({
-    model: { program: { module: join(import.meta.dirname, 'nets/small-net.ts') } },
+    model: { program: { module: join(import.meta.dirname, 'nets', job.net ?? 'small-net.ts') } },
     training: {
       loss: 'sparseCategoricalCrossentropy',
       optimizer: { adam: { learningRate: 0.001 } },

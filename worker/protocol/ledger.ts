@@ -92,6 +92,19 @@ export class Ledger {
     return this.#begun < 0 ? undefined : { step: this.#begun, directive: this.#directive };
   }
 
+  /** The step in progress. */
+  get position(): number {
+    return this.#step;
+  }
+
+  /** Ranks whose share the step in progress lacks; none before it has begun, and none when there is nothing left to train. */
+  get awaited(): readonly number[] {
+    if (this.#begun < this.#step || this.#directive !== 'train') return [];
+    return Array.from({ length: this.#options.workers }, (_, rank) => rank).filter(
+      (rank) => this.#done[rank] === undefined,
+    );
+  }
+
   /** State of the shares of the step in progress. */
   share(rank: number, step: number): 'todo' | 'doing' | 'done' {
     if (step < this.#step || (step === this.#step && this.#done[rank] !== undefined)) return 'done';

@@ -64,12 +64,24 @@ export type MembershipEffect =
   | { readonly kind: 'rejoin'; readonly rank: number }
   | { readonly kind: 'lost'; readonly rank: number };
 
+/** A worker that has joined and says nothing. */
+export interface Silence {
+  readonly rank: number;
+  readonly attempt: number;
+  readonly silentMs: number;
+}
+
+/** Ticks come four times a second; in a longer gap the coordinator itself stood still and could hear nobody. */
+const AWAY_MS = 5000;
+
 type Phase = 'gathering' | 'choosing' | 'loading' | 'initializing' | 'anchoring' | 'ready';
 
 interface Member {
   attempt: number;
   /** 0 before the first admission and after a rollback. */
   epoch: number;
+  /** Before the rollback: whoever still speaks under it is alive, and late. */
+  formerEpoch: number;
   /** Joined and not yet answered. */
   waiting: boolean;
   lastSeenMs: number;
@@ -89,6 +101,7 @@ export class Membership {
   #step: number | undefined;
   #foreign = false;
   #digest: string | undefined;
+  #lastTickMs: number | undefined;
   readonly #members: Member[];
 
   constructor(options: MembershipOptions) {
@@ -97,6 +110,7 @@ export class Membership {
     this.#members = Array.from({ length: options.workers }, () => ({
       attempt: 0,
       epoch: 0,
+      formerEpoch: 0,
       waiting: false,
       lastSeenMs: 0,
       state: 'absent',
@@ -113,6 +127,32 @@ export class Membership {
 
   stateOf(rank: number): Member['state'] {
     return this.#members[rank]?.state ?? 'absent';
+  }
+
+  /** The newest epoch that anybody was given. */
+  get newest(): number {
+    return this.#epoch;
+  }
+
+  attemptOf(rank: number): number {
+    return this.#members[rank]?.attempt ?? 0;
+  }
+
+  /** Ranks that have no session and ask for none. */
+  get absent(): readonly number[] {
+    return this.#members.flatMap(({ epoch, waiting, state }, rank) =>
+      epoch === 0 && !waiting && state !== 'done' ? [rank] : [],
+    );
+  }
+
+  /** Workers that joined and have not been heard for longer than `beyondMs`. */
+  silent(nowMs: number, beyondMs: number): readonly Silence[] {
+    if (this.#phase !== 'ready') return [];
+    return this.#members.flatMap(({ state, waiting, attempt, lastSeenMs }, rank) => {
+      const silentMs = nowMs - lastSeenMs;
+      const joined = (state === 'present' || state === 'lost') && !waiting;
+      return joined && silentMs > beyondMs ? [{ rank, attempt, silentMs }] : [];
+    });
   }
 
   /** True when this is the rank's present session. */
@@ -153,7 +193,10 @@ export class Membership {
   /** Any change among the servers sends everybody back to the newest checkpoint under a new epoch. */
   #goBack(): MembershipEffect[] {
     this.#phase = 'gathering';
-    for (const member of this.#members) member.epoch = 0;
+    for (const member of this.#members) {
+      if (member.epoch !== 0) member.formerEpoch = member.epoch;
+      member.epoch = 0;
+    }
     if (this.#enlisted.size < this.#options.servers || this.#digest === undefined) return [];
     this.#phase = 'choosing';
     this.#base = ++this.#epoch;
@@ -196,7 +239,8 @@ export class Membership {
   }
 
   #askInitial(): MembershipEffect[] {
-    this.#members[0]!.waiting = false;
+    // It brings them and joins again; until then it has no session to give signs of life for.
+    Object.assign(this.#members[0]!, { waiting: false, state: 'absent' });
     return [{ kind: 'askInitial', rank: 0, epoch: ++this.#epoch }];
   }
 
@@ -245,6 +289,8 @@ export class Membership {
 
   #heartbeat({ rank, epoch, nowMs }: Extract<MembershipMessage, { kind: 'heartbeat' }>): MembershipEffect[] {
     const member = this.#members[rank];
+    // Somebody who evaluates hears of a rollback only afterwards.
+    if (member && epoch === member.formerEpoch) member.lastSeenMs = nowMs;
     if (!member || !this.isCurrent(rank, epoch)) return [{ kind: 'rejoin', rank }];
     member.lastSeenMs = nowMs;
     if (member.state === 'lost') member.state = 'present';
@@ -252,6 +298,9 @@ export class Membership {
   }
 
   #tick(nowMs: number): MembershipEffect[] {
+    const gapMs = nowMs - (this.#lastTickMs ?? nowMs);
+    this.#lastTickMs = nowMs;
+    if (gapMs > AWAY_MS) for (const member of this.#members) member.lastSeenMs += gapMs;
     return this.#members.flatMap((member, rank) => {
       // Whoever waits for an answer of ours has no session to report on.
       if (member.state !== 'present' || member.waiting) return [];

@@ -1,4 +1,5 @@
 // What a job tells about itself while it runs: plain data, made by the coordinator, shown by launcher, command and operator.
+import type { WaitReport } from './waits.ts';
 
 export type JobPhase = 'Starting' | 'Running' | 'Evaluating' | 'Succeeded' | 'Failed' | 'Stopped';
 
@@ -54,6 +55,10 @@ export interface JobProgress {
   readonly servers: readonly ServerProgress[];
   readonly message?: string;
   readonly history: readonly EpochRecord[];
+  /** Absent before the coordinator is heard. */
+  readonly waits?: WaitReport;
+  /** For which training has stood still while checkpoints were taken, since the coordinator started. */
+  readonly checkpointSeconds?: number;
 }
 
 export interface JobResult {

@@ -8,6 +8,7 @@ import type { Directive } from '../protocol/gather.ts';
 import { Ledger, type LedgerMessage } from '../protocol/ledger.ts';
 import { Membership, type MembershipEffect, type MembershipMessage } from '../protocol/membership.ts';
 import { NormSum } from '../protocol/norm.ts';
+import { Waits } from '../protocol/waits.ts';
 import type { CoordinationHandlers, Outbox } from '../transport/listener.ts';
 import type {
   EnlistRequest,
@@ -61,6 +62,9 @@ export class Coordinator implements CoordinationHandlers {
   readonly #servers: ServerLinks;
   readonly #joins = new PendingJoins();
   readonly #watchers = new Watchers();
+  readonly #waits = new Waits();
+  /** Since when training stands still for a checkpoint. */
+  #cutSinceMs: number | undefined;
   readonly #timer: NodeJS.Timeout;
   #planText = '';
   #plan: Plan | undefined;
@@ -143,6 +147,7 @@ export class Coordinator implements CoordinationHandlers {
     const effects = this.#membership.step({ kind: 'heartbeat', rank, epoch, nowMs: this.#options.nowMs() });
     if (effects.some(({ kind }) => kind === 'rejoin')) return { rejoin: !this.#over };
     this.#board.heard(request);
+    this.#waits.heard(request);
     if (request.state === 'done') this.#membership.step({ kind: 'leave', rank, epoch });
     return { rejoin: false };
   }
@@ -309,12 +314,16 @@ export class Coordinator implements CoordinationHandlers {
   /** Parameters are in place and a checkpoint of them exists. */
   #begin(): void {
     const step = this.#ledger!.state(this.#options.nowMs()).step;
+    // Whoever looks now must not see the step that an earlier coordinator or run had come to.
+    const nowMs = this.#options.nowMs();
+    this.#board.ledger(this.#ledger!.state(nowMs), nowMs, true);
     this.#board.enter('Running');
     this.#applyLedger({ kind: 'committed', step });
     this.#applyLedger({ kind: 'cutTaken', step });
   }
 
   #halt(): void {
+    this.#cutSinceMs = undefined;
     this.#board.enter('Starting', 'waiting for the parameter servers');
     this.#options.log('warning', 'parameter servers changed: everybody goes back to the newest checkpoint');
   }
@@ -326,9 +335,13 @@ export class Coordinator implements CoordinationHandlers {
         case 'refuse':
           throw new RuntimeError(effect.code, effect.message);
         case 'cut':
+          this.#cutSinceMs = this.#options.nowMs();
           this.#cuts.apply({ kind: 'begin', step: effect.step });
           break;
         case 'begin':
+          if (this.#cutSinceMs !== undefined)
+            this.#board.checkpointTaken(this.#options.nowMs() - this.#cutSinceMs);
+          this.#cutSinceMs = undefined;
           if (effect.directive === 'finish') this.#board.enter('Evaluating');
           this.#options.local.announce(effect.step, effect.directive);
           break;
@@ -359,6 +372,7 @@ export class Coordinator implements CoordinationHandlers {
     this.#applyMembership({ kind: 'tick', nowMs });
     if (this.#ledger)
       this.#board.ledger(this.#ledger.state(nowMs), nowMs, this.#membership.phase !== 'ready');
+    this.#board.waits(this.#waits.tick(nowMs, this.#membership, this.#ledger));
     this.#watchers.tell(() => this.#board.progress());
   }
 

@@ -7,6 +7,7 @@ import type {
   ServerProgress,
   WorkerProgress,
 } from '../protocol/progress.ts';
+import type { WaitReport } from '../protocol/waits.ts';
 import type { HeartbeatRequest } from '../transport/messages.ts';
 
 /** Progress without what only the launcher knows (process ids, restarts). */
@@ -30,6 +31,8 @@ export class ProgressBoard {
   #phase: JobPhase = 'Starting';
   #message: string | undefined;
   #errorCode: string | undefined;
+  #waits: WaitReport | undefined;
+  #checkpointMs = 0;
   #ledger: LedgerState = { step: 0, train: { samples: 0, sums: [] }, milliseconds: 0, history: [] };
   #marks: { ms: number; step: number; samples: number }[] = [];
   readonly #workers: Omit<WorkerProgress, 'restarts'>[];
@@ -73,6 +76,15 @@ export class ProgressBoard {
     while (this.#marks.length > 2 && this.#marks[1]!.ms < nowMs - WINDOW_MS) this.#marks.shift();
   }
 
+  waits(report: WaitReport): void {
+    this.#waits = report;
+  }
+
+  /** Training stood still for so long. */
+  checkpointTaken(milliseconds: number): void {
+    this.#checkpointMs += milliseconds;
+  }
+
   worker(rank: number, change: Partial<Omit<WorkerProgress, 'rank'>>): void {
     const known = this.#workers[rank];
     if (known) this.#workers[rank] = { ...known, ...change };
@@ -114,6 +126,8 @@ export class ProgressBoard {
       ...(this.#message === undefined ? {} : { message: this.#message }),
       ...(this.#errorCode === undefined ? {} : { errorCode: this.#errorCode }),
       history: history.map((record) => this.#record(record)),
+      ...(this.#waits ? { waits: this.#waits } : {}),
+      checkpointSeconds: this.#checkpointMs / 1000,
     };
   }
 

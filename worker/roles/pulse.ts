@@ -20,6 +20,8 @@ export class Pulse {
   #step = 0;
   #samples = 0;
   #waitedMs = 0;
+  /** Since when it waits for others. */
+  #waitsSinceMs: number | undefined;
   #sinceMs = performance.now();
   #busy = false;
 
@@ -35,6 +37,7 @@ export class Pulse {
     this.#session = session;
     this.#epoch = epoch;
     this.#state = 'running';
+    this.#waitsSinceMs = undefined;
   }
 
   trained(step: number, samples: number): void {
@@ -42,8 +45,15 @@ export class Pulse {
     this.#samples += samples;
   }
 
-  waited(milliseconds: number): void {
-    this.#waitedMs += milliseconds;
+  /** It waits for others from now on, until `waited`. */
+  waits(): void {
+    this.#waitsSinceMs = performance.now();
+  }
+
+  waited(): void {
+    const now = performance.now();
+    this.#waitedMs += now - (this.#waitsSinceMs ?? now);
+    this.#waitsSinceMs = undefined;
   }
 
   enter(state: 'running' | 'evaluating'): void {
@@ -77,6 +87,9 @@ export class Pulse {
   }
 
   #report() {
+    const waiting = this.#waitsSinceMs !== undefined;
+    if (waiting) this.waited();
+    if (waiting) this.waits();
     const now = performance.now();
     const seconds = (now - this.#sinceMs) / 1000;
     const report = {
@@ -86,6 +99,7 @@ export class Pulse {
       samplesPerSecond: seconds > 0 ? this.#samples / seconds : 0,
       waitRatio: seconds > 0 ? Math.min(1, this.#waitedMs / 1000 / seconds) : 0,
       state: this.#state,
+      waiting,
     };
     this.#samples = 0;
     this.#waitedMs = 0;

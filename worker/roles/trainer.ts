@@ -119,9 +119,9 @@ export class Trainer {
     let batches: AsyncIterator<Batch> | undefined;
     try {
       for (;;) {
-        const waitFrom = performance.now();
+        this.#pulse.waits();
         const { step, directive } = await session.ready();
-        this.#pulse.waited(performance.now() - waitFrom);
+        this.#pulse.waited();
         this.#lastProgressMs = performance.now();
         await this.#maybeEvaluate(step, epoch);
         if (directive !== 'train') return directive;

@@ -26,6 +26,7 @@ export interface HeartbeatRequest {
   readonly samplesPerSecond: number;
   readonly waitRatio: number;
   readonly state: string;
+  readonly waiting?: boolean;
 }
 export interface HeartbeatResponse {
   readonly rejoin: boolean;
