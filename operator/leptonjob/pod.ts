@@ -16,7 +16,7 @@ import {
   SERVER_PORT,
   serviceName,
 } from './names.ts';
-import type { Template } from './template-policy.ts';
+import { hardened, restricted, templateOf } from './template.ts';
 
 type Json = Record<string, unknown>;
 
@@ -114,13 +114,6 @@ export function childMetadata(job: LeptonJobObject, name: string): KubeObject['m
   };
 }
 
-/** The workers' template serves the servers as well, unless they have their own. */
-export function templateOf({ spec }: LeptonJobObject, role: Role): Template {
-  const { template } =
-    role === 'worker' ? spec.worker : { template: spec.parameterServer.template ?? spec.worker.template };
-  return (template ?? {}) as Template;
-}
-
 export function podOf(job: LeptonJobObject, place: Place, config: OperatorConfig): KubeObject {
   const template = templateOf(job, place.role);
   const metadata = childMetadata(job, podName(job.metadata.name, place.role, place.rank));
@@ -181,8 +174,11 @@ function podSpecOf(job: LeptonJobObject, place: Place, config: OperatorConfig, t
     ...affinityOf(job, template),
     containers: [
       containerOf(job, place, config, own, ownOutput ? directory : undefined),
-      ...containers.filter(({ name }) => name !== CONTAINER),
+      ...containers.filter(({ name }) => name !== CONTAINER).map((container) => hardened(container, config)),
     ],
+    ...(template['initContainers'] === undefined
+      ? {}
+      : { initContainers: (template['initContainers'] as Json[]).map((given) => hardened(given, config)) }),
     volumes: [
       { name: 'lepton-job', configMap: { name: configName(job.metadata.name, jobConfigOf(job).digest) } },
       {
@@ -226,10 +222,8 @@ function containerOf(
     terminationMessagePath: '/dev/termination-log',
     resources: resourcesOf(job, role, (own['resources'] ?? defaults) as Json),
     securityContext: {
-      allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
-      capabilities: { drop: ['ALL'] },
-      ...(own['securityContext'] as Json | undefined),
+      ...restricted(own['securityContext'] as Json | undefined),
     },
     ...(role === 'server'
       ? {

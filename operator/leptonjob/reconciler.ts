@@ -12,9 +12,10 @@ import { sameButProgress, sameStatus } from './describe.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Plan, PodView, Seen } from './job.ts';
 import { configName, LEPTON_JOBS, networkPolicyName, podName, serviceName } from './names.ts';
 import { isFinished, planLeptonJob } from './plan.ts';
-import { jobConfigOf, templateOf } from './pod.ts';
+import { jobConfigOf } from './pod.ts';
 import { type Pod, viewPod } from './pod-view.ts';
 import type { Run, Runs } from './runs.ts';
+import { templateOf } from './template.ts';
 import { objectionsTo } from './template-policy.ts';
 import type { World } from './world.ts';
 
