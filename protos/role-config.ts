@@ -14,6 +14,8 @@ const deadlinesSchema = z
     silentSeconds: seconds(120),
     /** A process that gets nowhere for this long gives up. */
     stallSeconds: seconds(900),
+    /** How long a checkpoint that the end of a run waits for is tried again when it cannot be written. */
+    checkpointSeconds: seconds(60),
     /** How long a finished coordinator waits for those who watch it to take the result. */
     lingerSeconds: seconds(30),
   })

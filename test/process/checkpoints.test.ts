@@ -84,3 +84,76 @@ for (const [what, spoil] of Object.entries(TEARS)) {
     assert.deepEqual(outcome.history, undisturbed.history);
   });
 }
+
+/** A file where the folder of a checkpoint has to be: it cannot be written, whoever tries. Gives what takes it away. */
+async function block(directory: string, step: number): Promise<() => Promise<void>> {
+  const checkpoints = join(directory, 'checkpoints');
+  const [known] = await readdir(checkpoints);
+  const path = join(checkpoints, known!.replace(/-\d+-/, `-${String(step).padStart(9, '0')}-`));
+  await writeFile(path, '');
+  return () => rm(path);
+}
+
+const UNWRITTEN = 'checkpoint cannot be written';
+
+test(
+  'checkpoints that cannot be written: training goes on, says so, and writes the next',
+  TIMEOUT,
+  async () => {
+    await using folder = await temporaryFolder();
+    await using job = await startJob({ ...JOB, testing: { delayMs: 6 } }, folder.path);
+    assert.ok(await job.until(({ step }) => step >= 1));
+    for (const step of [60, 80]) await block(folder.path, step);
+    assert.ok(await job.until(({ step }) => step >= 85));
+    await job.until(() => job.logged(UNWRITTEN).length === 2);
+    assert.deepEqual(
+      job.logged(UNWRITTEN).map(({ fields }) => fields['step']),
+      [60, 80],
+    );
+    assert.ok(
+      await job.until(
+        ({ checkpoint }) => checkpoint?.step === 40 && /not a folder/.test(checkpoint.failing ?? ''),
+      ),
+    );
+    assert.ok(await job.until(({ checkpoint }) => (checkpoint?.step ?? 0) >= 100 && !checkpoint?.failing));
+    const { phase, error } = await job.finished;
+    assert.equal(phase, 'Succeeded', JSON.stringify(error));
+    const outcome = await outcomeOf(folder.path);
+    assert.equal(outcome.digest, undisturbed.digest);
+    assert.deepEqual(outcome.history, undisturbed.history);
+  },
+);
+
+test('the last checkpoint is tried again until there is room', TIMEOUT, async () => {
+  await using folder = await temporaryFolder();
+  await using job = await startJob({ ...JOB, testing: { delayMs: 6 } }, folder.path);
+  assert.ok(await job.until(({ step }) => step >= 1));
+  const unblock = await block(folder.path, 120);
+  assert.ok(await job.until(() => job.logged(UNWRITTEN).length >= 2));
+  await unblock();
+  const { phase, error } = await job.finished;
+  assert.equal(phase, 'Succeeded', JSON.stringify(error));
+  assert.equal((await outcomeOf(folder.path)).digest, undisturbed.digest);
+});
+
+test(
+  'the last checkpoint cannot be written for too long: the job fails and says why, those before are whole',
+  TIMEOUT,
+  async () => {
+    await using folder = await temporaryFolder();
+    const job: TestJob = { ...JOB, testing: { delayMs: 6 }, deadlines: { checkpointSeconds: 2 } };
+    {
+      await using running = await startJob(job, folder.path);
+      assert.ok(await running.until(({ step }) => step >= 1));
+      await block(folder.path, 120);
+      const { phase, error } = await running.finished;
+      assert.equal(phase, 'Failed');
+      assert.equal(error?.code, 'CHECKPOINT_WRITE_FAILED');
+      assert.match(error.message, /000000120.*not a folder/);
+    }
+    const { outcome, said, from } = await finish(folder.path);
+    assert.deepEqual(said, []);
+    assert.equal(from, 100);
+    assert.equal(outcome.digest, undisturbed.digest);
+  },
+);

@@ -48,9 +48,21 @@ export class Checkpoints {
     return { name, sizeBytes, sha256: sha256(parts), from: shard.from, to: shard.to };
   }
 
-  /** Makes the folder a checkpoint; then removes what is older than the newest `keep` of this run. */
-  async commit(folder: string, manifest: Manifest, keep: number): Promise<void> {
+  /**
+   * Makes the folder a checkpoint; then removes what is older than the newest `keep` of this run. What cannot be removed is told:
+   * the checkpoint stands. Throws CHECKPOINT_WRITE_FAILED, and then nothing older was touched.
+   */
+  async commit(folder: string, manifest: Manifest, keep: number, complain: Complain): Promise<void> {
     await this.#store.write(`${folder}/${MANIFEST}`, [encodeManifest(manifest)]);
+    await this.#prune(folder, manifest, keep).catch((error: Error) => complain(folder, error.message));
+  }
+
+  /** Gives back the room of a checkpoint that will not be committed. */
+  async discard(folder: string): Promise<void> {
+    await this.#remove(folder);
+  }
+
+  async #prune(folder: string, manifest: Manifest, keep: number): Promise<void> {
     const others = (await this.#folders()).filter(({ run, name }) => run === manifest.run && name !== folder);
     const committed: string[] = [];
     for (const { name, step } of others) {

@@ -51,5 +51,6 @@ export function reasonOf(error: unknown): string {
     ENOTDIR: 'a part of the path is not a folder',
     EISDIR: 'it is a folder',
   };
-  return (code && known[code]) ?? (error instanceof Error ? error.message : String(error));
+  if (code !== undefined && known[code] !== undefined) return `${known[code]} (${code})`;
+  return error instanceof Error ? error.message : String(error);
 }

@@ -105,6 +105,12 @@ export class Ledger {
     );
   }
 
+  /** Nothing goes on before the checkpoint of the present step is committed. */
+  get awaitsCommit(): boolean {
+    const standing = this.#begun < this.#step || this.#directive !== 'train';
+    return standing && !this.#ended && this.#committed < this.#step;
+  }
+
   /** State of the shares of the step in progress. */
   share(rank: number, step: number): 'todo' | 'doing' | 'done' {
     if (step < this.#step || (step === this.#step && this.#done[rank] !== undefined)) return 'done';

@@ -36,6 +36,13 @@ export interface EpochRecord {
   readonly evaluate?: Readonly<Record<string, number>>;
 }
 
+/** The newest checkpoint, and why there is no newer one where one could not be written. */
+export interface CheckpointProgress {
+  readonly step: number;
+  readonly uri: string;
+  readonly failing?: string;
+}
+
 export interface JobProgress {
   readonly phase: JobPhase;
   readonly step: number;
@@ -53,6 +60,7 @@ export interface JobProgress {
   readonly remainingSeconds?: number;
   readonly workers: readonly WorkerProgress[];
   readonly servers: readonly ServerProgress[];
+  readonly checkpoint?: CheckpointProgress;
   readonly message?: string;
   readonly history: readonly EpochRecord[];
   /** Absent before the coordinator is heard. */

@@ -107,9 +107,12 @@ export class Coordinator implements CoordinationHandlers {
         if (this.#membership.phase === 'ready') this.#applyLedger({ kind: 'cutTaken', step });
       },
       committed: (step, epoch) => {
+        this.#tellCheckpoint(step);
         if (this.#membership.phase === 'anchoring') this.#applyMembership({ kind: 'anchored', epoch });
         else this.#applyLedger({ kind: 'committed', step });
       },
+      abandoned: (_, reason) => this.#board.checkpointFails(reason),
+      patienceMs: (step) => this.#patienceMs(step),
       failed: (error) => this.fail(asRuntimeError(error)),
     });
     this.#timer = setInterval(() => this.#tick(), PROGRESS_INTERVAL_MS);
@@ -178,7 +181,17 @@ export class Coordinator implements CoordinationHandlers {
     this.#applyMembership({ kind: 'enlist', server });
   }
 
-  reportShard({ server, epoch, loaded, initialized, copied, saved, norm, failed }: ShardReport): void {
+  reportShard({
+    server,
+    epoch,
+    loaded,
+    initialized,
+    copied,
+    saved,
+    unsaved,
+    norm,
+    failed,
+  }: ShardReport): void {
     if (epoch !== this.#membership.baseEpoch || this.#over) return;
     if (failed) this.fail(new RuntimeError('CHECKPOINT_WRITE_FAILED', failed.message), failed.code);
     if (loaded) {
@@ -191,6 +204,7 @@ export class Coordinator implements CoordinationHandlers {
       const { step, name, sizeBytes, sha256, from, to } = saved;
       this.#cuts.apply({ kind: 'saved', server, step, file: { name, sizeBytes, sha256, from, to } });
     }
+    if (unsaved) this.#cuts.apply({ kind: 'unsaved', server, ...unsaved });
     const factor = norm && this.#norm?.step({ server, step: norm.step, blocks: norm.blocks });
     if (factor)
       for (const owner of this.#trainableServers())
@@ -279,6 +293,7 @@ export class Coordinator implements CoordinationHandlers {
         this.#ledger!.step({ kind: 'restore', state, nowMs: this.#options.nowMs() });
         this.#cuts.reset();
         this.#norm?.reset();
+        if (this.#cuts.lastFolder !== '') this.#tellCheckpoint(effect.step);
         if (effect.step > 0 || config.attempt > 0)
           log('info', 'job goes on from a checkpoint', { step: effect.step });
         break;
@@ -309,6 +324,19 @@ export class Coordinator implements CoordinationHandlers {
   #answer(rank: number, response: { epoch: number; initialize: boolean }): void {
     const chunkLength = this.#options.config.testing.chunkLength;
     this.#joins.answer(rank, { ...response, chunkLength });
+  }
+
+  #tellCheckpoint(step: number): void {
+    const { checkpointUri } = this.#options.config;
+    this.#board.checkpoint(step, `${checkpointUri.replace(/\/$/, '')}/${this.#cuts.lastFolder}`);
+  }
+
+  /** A run without its first checkpoint does not begin; one that is to end waits for its last. */
+  #patienceMs(step: number): number | undefined {
+    if (this.#membership.phase === 'anchoring') return 0;
+    const { step: now } = this.#ledger!.state(this.#options.nowMs());
+    const { checkpointSeconds } = this.#options.config.deadlines;
+    return now === step && this.#ledger!.awaitsCommit ? checkpointSeconds * 1000 : undefined;
   }
 
   /** Parameters are in place and a checkpoint of them exists. */

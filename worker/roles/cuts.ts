@@ -4,6 +4,7 @@
 import type { RoleConfig } from '../../protos/role-config.ts';
 import { type Checkpoints, type Found, folderOf } from '../checkpoint/checkpoints.ts';
 import { atPace } from '../checkpoint/cursor.ts';
+import type { Manifest } from '../checkpoint/manifest.ts';
 import { Cut, type CutMessage, type ShardFile } from '../protocol/cut.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { LedgerState } from '../protocol/ledger.ts';
@@ -21,8 +22,15 @@ export interface CutsOptions {
   readonly found: (message: Extract<MembershipMessage, { kind: 'restorePoint' }>) => void;
   readonly taken: (step: number) => void;
   readonly committed: (step: number, epoch: number) => void;
+  /** No checkpoint could be made at `step`; the one before stays the newest. */
+  readonly abandoned: (step: number, reason: string) => void;
+  /** How long nothing goes on without a checkpoint at `step`; undefined: training has gone on. */
+  readonly patienceMs: (step: number) => number | undefined;
   readonly failed: (error: unknown) => void;
 }
+
+/** Before a checkpoint that everybody waits for is tried again. */
+const AGAIN_MS = 1000;
 
 export class Cuts {
   readonly #options: CutsOptions;
@@ -31,6 +39,9 @@ export class Cuts {
   /** Of the cut being written: the ledger as it was, and where it goes. */
   #written: { readonly folder: string; readonly ledger: LedgerState } | undefined;
   #lastFolder = '';
+  /** Since when one checkpoint that everybody waits for has been tried. */
+  #failingSinceMs: number | undefined;
+  #again: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: CutsOptions) {
@@ -51,12 +62,15 @@ export class Cuts {
   /** Everybody went back to the restore point. */
   reset(): void {
     this.#cut.step({ kind: 'reset' });
+    this.#failingSinceMs = undefined;
+    clearTimeout(this.#again);
     this.#lastFolder = this.#restorePoint?.folder ?? '';
   }
 
   /** The job is over: what still finishes is heard by nobody. */
   close(): void {
     this.#closed = true;
+    clearTimeout(this.#again);
   }
 
   findRestorePoint(epoch: number): void {
@@ -94,6 +108,9 @@ export class Cuts {
         case 'commit':
           this.#commit(effect.step, effect.files).catch(this.#options.failed);
           break;
+        case 'abandoned':
+          this.#abandon(effect.step, effect.reason).catch(this.#options.failed);
+          break;
       }
     }
   }
@@ -109,11 +126,34 @@ export class Cuts {
 
   async #commit(step: number, files: ShardFile[]): Promise<void> {
     const { config, checkpoints, log, now, committed } = this.#options;
-    const { epoch, plan } = now();
-    const { folder, ledger } = this.#written!;
-    const manifest = {
-      format: 'lepton/checkpoint' as const,
-      version: 1 as const,
+    const { epoch } = now();
+    const { folder } = this.#written!;
+    const complain = (name: string, reason: string): void =>
+      log('warning', 'older checkpoints cannot be removed', { folder: name, reason });
+    let reason: string | undefined;
+    try {
+      await checkpoints.commit(folder, this.#manifestOf(step, files), config.spec.checkpoint.keep, complain);
+    } catch (error) {
+      reason = (error as Error).message;
+    }
+    if (epoch !== now().epoch || this.#closed) return; // gone back meanwhile; a checkpoint stays valid
+    if (reason !== undefined) {
+      this.apply({ kind: 'uncommitted', step, reason });
+      return;
+    }
+    log('info', 'checkpoint committed', { step, folder });
+    this.#lastFolder = folder;
+    this.#failingSinceMs = undefined;
+    this.apply({ kind: 'committed', step });
+    committed(step, epoch);
+  }
+
+  #manifestOf(step: number, files: ShardFile[]): Manifest {
+    const { config, now } = this.#options;
+    const { plan } = now();
+    return {
+      format: 'lepton/checkpoint',
+      version: 1,
       run: config.job.run,
       job: config.job.name,
       step,
@@ -122,15 +162,25 @@ export class Cuts {
       layoutDigest: layoutDigest(plan),
       arenaLength: plan.layout.length,
       stepsPerEpoch: plan.stepsPerEpoch,
-      ledger,
+      ledger: this.#written!.ledger,
       files,
     };
-    await checkpoints.commit(folder, manifest, config.spec.checkpoint.keep);
-    if (epoch !== now().epoch || this.#closed) return; // gone back meanwhile; the checkpoint stays valid
-    log('info', 'checkpoint committed', { step, folder });
-    this.#lastFolder = folder;
-    this.apply({ kind: 'committed', step });
-    committed(step, epoch);
+  }
+
+  /** Training goes on without it where it can; where it cannot, the cut is tried again until patience ends. */
+  async #abandon(step: number, reason: string): Promise<void> {
+    const { config, checkpoints, log, now, abandoned, patienceMs, failed } = this.#options;
+    const { epoch } = now();
+    await checkpoints.discard(folderOf(config.job.run, step, epoch)).catch(() => {});
+    if (epoch !== now().epoch || this.#closed) return;
+    log('warning', 'checkpoint cannot be written', { step, reason });
+    abandoned(step, reason);
+    const patience = patienceMs(step);
+    if (patience === undefined) return;
+    this.#failingSinceMs ??= performance.now();
+    if (performance.now() - this.#failingSinceMs >= patience)
+      failed(new RuntimeError('CHECKPOINT_WRITE_FAILED', reason));
+    else this.#again = setTimeout(() => this.apply({ kind: 'begin', step }), AGAIN_MS);
   }
 }
 

@@ -236,7 +236,7 @@ export class ParameterServer implements ExchangeHandlers {
       const { checkpoints, index, servers } = this.#options;
       checkpoints.writeShard(folder, index, servers, copy).then(
         (file) => this.#report(epoch, { saved: { step, ...file } }),
-        (error: unknown) => this.#failed(epoch, error),
+        (error: unknown) => this.#report(epoch, { unsaved: { step, reason: (error as Error).message } }),
       );
     }
   }

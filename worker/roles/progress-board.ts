@@ -1,6 +1,7 @@
 // What the coordinator knows of the job's progress, in the shape that launcher, command and operator read. Decides nothing.
 import type { LedgerEpoch, LedgerState, Totals } from '../protocol/ledger.ts';
 import type {
+  CheckpointProgress,
   EpochRecord,
   JobPhase,
   JobProgress,
@@ -33,6 +34,7 @@ export class ProgressBoard {
   #errorCode: string | undefined;
   #waits: WaitReport | undefined;
   #checkpointMs = 0;
+  #checkpoint: CheckpointProgress | undefined;
   #ledger: LedgerState = { step: 0, train: { samples: 0, sums: [] }, milliseconds: 0, history: [] };
   #marks: { ms: number; step: number; samples: number }[] = [];
   readonly #workers: Omit<WorkerProgress, 'restarts'>[];
@@ -99,6 +101,14 @@ export class ProgressBoard {
     if (known) this.#servers[index] = { ...known, ...change };
   }
 
+  checkpoint(step: number, uri: string): void {
+    this.#checkpoint = { step, uri };
+  }
+
+  checkpointFails(reason: string): void {
+    if (this.#checkpoint) this.#checkpoint = { ...this.#checkpoint, failing: reason };
+  }
+
   progress(): ReportedProgress {
     const { steps, stepsPerEpoch } = this.#job;
     const { step, train, history } = this.#ledger;
@@ -123,6 +133,7 @@ export class ProgressBoard {
       ...(speed.steps > 0 ? { remainingSeconds: (steps - step) / speed.steps } : {}),
       workers: this.#workers,
       servers: this.#servers,
+      ...(this.#checkpoint === undefined ? {} : { checkpoint: this.#checkpoint }),
       ...(this.#message === undefined ? {} : { message: this.#message }),
       ...(this.#errorCode === undefined ? {} : { errorCode: this.#errorCode }),
       history: history.map((record) => this.#record(record)),

@@ -84,6 +84,7 @@ export interface ShardReport {
   readonly copied?: { readonly step: number };
   readonly saved?: Saved;
   readonly norm?: { readonly step: number; readonly blocks: readonly number[] };
+  readonly unsaved?: { readonly step: number; readonly reason: string };
   readonly failed?: { readonly code: string; readonly message: string };
 }
 

@@ -56,7 +56,7 @@ async function save(
     ledger: { step, train: { samples: 3, sums: [0.1, 2] }, milliseconds: 5, history: [] },
     files,
   };
-  await checkpoints.commit(folder, manifest, keep);
+  await checkpoints.commit(folder, manifest, keep, assert.fail);
   return folder;
 }
 
@@ -129,6 +129,16 @@ test('the newest `keep` of the run are kept, other runs and uncommitted work of 
   for (const step of [3, 4, 5, 6]) await save(at, step, { keep: 2 });
   const left = (await readdir(at.path)).sort();
   assert.deepEqual(left, [folderOf('aaaa', 5, 1), folderOf('aaaa', 6, 1), other].sort());
+});
+
+test('a checkpoint that was not committed gives its room back; those before stay', async () => {
+  await using at = await place();
+  const good = await save(at, 1);
+  const given = folderOf('aaaa', 2, 1);
+  await at.checkpoints.writeShard(given, 0, 2, { from: 0, to: 1, tensors: { parameters: values(2, 1) } });
+  await at.checkpoints.discard(given);
+  assert.deepEqual(await readdir(at.path), [good]);
+  assert.equal((await at.checkpoints.newest('aaaa', assert.fail))?.folder, good);
 });
 
 test('a store that cannot be written: a named error, and the checkpoint before stays', async (context) => {

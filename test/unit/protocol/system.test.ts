@@ -6,7 +6,14 @@ import fc from 'fast-check';
 import { type Job, train } from './plain.ts';
 import { type Faults, System } from './system.ts';
 
-const NO_FAULTS: Faults = { repeat: 0, breakSession: 0, killWorker: 0, killServer: 0, killCoordinator: 0 };
+const NO_FAULTS: Faults = {
+  repeat: 0,
+  breakSession: 0,
+  killWorker: 0,
+  killServer: 0,
+  killCoordinator: 0,
+  fullDisk: 0,
+};
 
 const jobs: fc.Arbitrary<Job> = fc
   .record({
@@ -64,8 +71,20 @@ test('servers die', (context) => {
   context.diagnostic(`${troubles} servers killed in 400 jobs`);
 });
 
+test('disks are full', (context) => {
+  const troubles = check({ ...NO_FAULTS, repeat: 0.1, killServer: 0.003, fullDisk: 0.3 }, 400);
+  context.diagnostic(`${troubles} faults in 400 jobs`);
+});
+
 test('everything dies', (context) => {
-  const all = { repeat: 0.1, breakSession: 0.01, killWorker: 0.01, killServer: 0.01, killCoordinator: 0.005 };
+  const all = {
+    repeat: 0.1,
+    breakSession: 0.01,
+    killWorker: 0.01,
+    killServer: 0.01,
+    killCoordinator: 0.005,
+    fullDisk: 0.1,
+  };
   const troubles = check(all, 600);
   context.diagnostic(`${troubles} faults in 600 jobs`);
 });

@@ -22,6 +22,8 @@ export interface Faults {
   readonly killWorker: number;
   readonly killServer: number;
   readonly killCoordinator: number;
+  /** Chance per written shard. */
+  readonly fullDisk: number;
 }
 
 interface Checkpoint {
@@ -51,6 +53,8 @@ export class System {
   ended: Exclude<Directive, 'train'> | undefined;
   actions = 0;
   troubles = 0;
+  /** Whether a shard that is written now finds no room. */
+  diskFails = (): boolean => false;
 
   constructor(job: Job, servers: number, seed: number) {
     this.job = job;
@@ -74,6 +78,8 @@ export class System {
 
   /** Runs to the end; faults stop after `maxTroubles`, so that the end must come. */
   run(faults: Faults, maxTroubles: number): Result {
+    this.diskFails = () =>
+      this.troubles < maxTroubles && this.random.uniform() < faults.fullDisk && ++this.troubles > 0;
     for (const server of this.servers) server.enlist();
     for (const worker of this.workers) worker.join();
     while (this.ended === undefined) {
@@ -372,6 +378,10 @@ class Coordinator {
     const system = this.#system;
     system.send('coordinator', () => {
       if (epoch !== this.#membership.baseEpoch) return;
+      if (system.diskFails()) {
+        this.#cutStep({ kind: 'unsaved', server, step, reason: 'full' });
+        return;
+      }
       this.#saved.set(`${step}:${server}`, content);
       const file = { name: `${server}`, sizeBytes: 0, sha256: '', from: 0, to: 0 };
       this.#cutStep({ kind: 'saved', server, step, file });
@@ -399,14 +409,25 @@ class Coordinator {
         system.send(`server ${effect.server}`, () => server.copy(effect.step, epoch));
       } else if (effect.kind === 'taken') {
         if (this.#membership.phase === 'ready') this.#ledgerStep({ kind: 'cutTaken', step: effect.step });
-      } else this.#commit(effect.step);
+      } else if (effect.kind === 'abandoned') this.#abandoned(effect.step);
+      else this.#commit(effect.step);
     }
+  }
+
+  /** Where nobody goes on without it, it is tried again later. */
+  #abandoned(step: number): void {
+    const epoch = this.#membership.baseEpoch;
+    this.#system.send('coordinator', () => {
+      const awaited = this.#membership.phase === 'anchoring' || this.#ledger.awaitsCommit;
+      if (epoch === this.#membership.baseEpoch && awaited && this.#ledger.state(0).step === step)
+        this.#cutStep({ kind: 'begin', step });
+    });
   }
 
   #commit(step: number): void {
     const parameters: number[] = [];
-    for (const content of this.#saved.values())
-      for (const [chunk, value] of content) parameters[chunk] = value;
+    for (const { server } of this.#system.shards)
+      for (const [chunk, value] of this.#saved.get(`${step}:${server}`)!) parameters[chunk] = value;
     this.#system.checkpoints.push({ step, ledger: this.#cutLedger.get(step)!, parameters });
     this.#cutStep({ kind: 'committed', step });
     const epoch = this.#membership.baseEpoch;
