@@ -6,17 +6,28 @@ const port = (value: number) => z.int().min(0).max(65_535).default(value);
 const seconds = (value: number) => z.number().min(0.05).max(86_400).default(value);
 const quantities = () => z.record(z.string().min(1), z.union([z.string().min(1), z.number()]));
 const resources = () =>
-  z.strictObject({ requests: quantities().optional(), limits: quantities().optional() }).prefault({});
+  z
+    .strictObject({
+      requests: quantities().optional().describe('Asked for'),
+      limits: quantities().optional().describe('Never exceeded'),
+    })
+    .prefault({});
 
 export const operatorConfigSchema = z
   .strictObject({
     image: z.string().min(1).describe('Image of workers and parameter servers'),
-    imagePullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']).default('IfNotPresent'),
+    imagePullPolicy: z
+      .enum(['Always', 'IfNotPresent', 'Never'])
+      .default('IfNotPresent')
+      .describe('When nodes pull it'),
     imagePullSecrets: z
       .array(z.string().min(1))
       .default([])
       .describe('Names of pull secrets of the jobs’ namespaces'),
-    namespaces: z.array(z.string().min(1)).default([]).describe('Namespaces that are watched; empty: all'),
+    namespaces: z
+      .array(z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/))
+      .default([])
+      .describe('Namespaces that are watched; empty: all'),
     concurrency: z.int().min(1).max(256).default(16).describe('Jobs that are worked on at once'),
     podSecurity: z
       .enum(['restricted', 'baseline', 'off'])
@@ -26,24 +37,36 @@ export const operatorConfigSchema = z
       .array(z.string().min(1))
       .default(['default'])
       .describe('Service accounts that pod templates may name; their tokens are never mounted'),
-    runAsUser: z.int().min(1).default(65_532).describe('User and group of the training pods'),
+    runAsUser: z
+      .int()
+      .min(1)
+      .max(2_147_483_647)
+      .default(65_532)
+      .describe('User and group of the training pods'),
     networkPolicy: z
       .boolean()
       .default(true)
       .describe('One NetworkPolicy per job: only its own pods and the operator may connect'),
     resources: z
-      .strictObject({ worker: resources(), parameterServer: resources() })
+      .strictObject({
+        worker: resources().describe('Of workers'),
+        parameterServer: resources().describe('Of parameter servers'),
+      })
       .prefault({})
       .describe('Resources of pods whose template names none'),
     leaderElection: z
       .strictObject({
-        enabled: z.boolean().default(true),
+        enabled: z.boolean().default(true).describe('Whether to ask for a Lease before working'),
         namespace: z.string().min(1).default('default').describe('Namespace of the Lease'),
         name: z.string().min(1).default('lepton-operator').describe('Name of the Lease'),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('One of several operators works'),
     ports: z
-      .strictObject({ health: port(8081), metrics: port(8080) })
+      .strictObject({
+        health: port(8081).describe('Of /livez and /readyz'),
+        metrics: port(8080).describe('Of /metrics'),
+      })
       .prefault({})
       .describe('0: any free port'),
     perJobMetrics: z.boolean().default(true).describe('Series with the name of each job'),
@@ -56,7 +79,8 @@ export const operatorConfigSchema = z
           'A pod that should be gone for this long is removed by force',
         ),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('How long things may take'),
   })
   .describe('The operator');
 

@@ -12,3 +12,4 @@ step "types (tsc)" node_modules/.bin/tsc --noEmit -p .
 step "dead code (knip)" node_modules/.bin/knip
 step "arrows between rooms" "$LEPTON_NODE" --test --test-reporter=dot test/unit/house/arrows.test.ts
 step "generated files are fresh" "$LEPTON_NODE" crds/generate.ts --check
+step "values schema and rendering of the chart are fresh" "$LEPTON_NODE" charts/generate.ts --check

@@ -3,6 +3,7 @@
 
 import type { KubeConfig } from '@kubernetes/client-node';
 import { type OperatorConfig, operatorConfigSchema } from '../../operator/config.ts';
+import { isStatus } from '../../operator/kube/errors.ts';
 import {
   type KubeObject,
   PODS,
@@ -25,6 +26,19 @@ export const NAMESPACES: Resource = {
   plural: 'namespaces',
   namespaced: false,
 };
+
+/** With its default account, without which admission refuses a pod before it looks at it: needs the controller manager. */
+export async function makeNamespace(
+  { api }: ControlPlane,
+  name: string,
+  labels: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await api.create(NAMESPACES, { metadata: { name, labels } });
+  const path = `/api/v1/namespaces/${name}/serviceaccounts/default`;
+  await until(`the default account of ${name}`, 30_000, () => api.client.call({ method: 'GET', path }));
+}
+
+export const RESTRICTED = { 'pod-security.kubernetes.io/enforce': 'restricted' };
 
 type OperatorInput = Parameters<typeof operatorConfigSchema.parse>[0] & object;
 
@@ -53,9 +67,12 @@ export class Fleet implements AsyncDisposable {
     plane: ControlPlane,
     config: OperatorInput = {},
     kubeConfig?: KubeConfig,
+    namespace = `test-${++namespaces}`,
   ): Promise<Fleet> {
-    const fleet = new Fleet(plane, `test-${++namespaces}`);
-    await plane.api.create(NAMESPACES, { metadata: { name: fleet.namespace } });
+    const fleet = new Fleet(plane, namespace);
+    await plane.api
+      .create(NAMESPACES, { metadata: { name: namespace } })
+      .catch((error) => isStatus(error, 409) || Promise.reject(error));
     await fleet.startOperator(config, kubeConfig);
     return fleet;
   }

@@ -21,10 +21,9 @@ import { jobConfigOf, podOf } from '../../operator/leptonjob/pod.ts';
 import { templateOf } from '../../operator/leptonjob/template.ts';
 import { objectionsTo, type Template } from '../../operator/leptonjob/template-policy.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
-import { until } from '../cluster/daemon.ts';
 import { installCrd } from '../cluster/install-crd.ts';
 import { HOSTILE } from '../unit/operator/hostile-templates.ts';
-import { Fleet, NAMESPACES } from './fleet.ts';
+import { Fleet, makeNamespace, RESTRICTED } from './fleet.ts';
 
 /** A namespace whose admission refuses what the restricted standard forbids. */
 const STRICT = 'strict';
@@ -35,11 +34,7 @@ let fleet: Fleet;
 before(async () => {
   plane = await startControlPlane({ with: ['kube-controller-manager'] });
   await installCrd(plane.api);
-  const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
-  await plane.api.create(NAMESPACES, { metadata: { name: STRICT, labels } });
-  // Without its account admission says no before it looks at the pod.
-  const account = `/api/v1/namespaces/${STRICT}/serviceaccounts/default`;
-  await until('the default account', 30_000, () => plane.api.client.call({ method: 'GET', path: account }));
+  await makeNamespace(plane, STRICT, RESTRICTED);
   fleet = await Fleet.start(plane);
 });
 after(async () => {
@@ -61,7 +56,8 @@ test(`${HOSTILE.length} hostile templates: each refused by name, no pod is made`
     }),
   );
   for (const { title, names, name } of submitted) {
-    const job = await fleet.expect(name, title, (seen) => conditionOf(seen, 'Accepted')?.status === 'False');
+    const refused = (seen: LeptonJobObject) => conditionOf(seen, 'Accepted')?.status === 'False';
+    const job = await fleet.expect(name, title, refused, 30_000);
     assert.equal(conditionOf(job, 'Accepted')?.reason, 'Refused', title);
     assert.match(conditionOf(job, 'Accepted')?.message ?? '', names, title);
   }
@@ -117,7 +113,7 @@ test('what no pod can be made of shows as a wait, in the words of the API server
     await fleet.submit(`impossible-${i}`, { worker: { replicas: 1, template } });
   for (const [i, [title]] of IMPOSSIBLE.entries()) {
     const name = `impossible-${i}`;
-    const job = await fleet.expect(name, title, ({ status }) => status?.waiting?.on === 'Admission', 20_000);
+    const job = await fleet.expect(name, title, ({ status }) => status?.waiting?.on === 'Admission', 30_000);
     assert.ok((job.status?.waiting?.message.length ?? 0) > 20, title);
     assert.equal(conditionOf(job, 'Running')?.message, job.status?.waiting?.message, title);
     assert.deepEqual(await podsOf(name), [], title);

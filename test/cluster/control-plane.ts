@@ -63,7 +63,13 @@ export interface AuditEvent {
   readonly verb: string;
   readonly user: { readonly username: string };
   readonly userAgent?: string;
-  readonly objectRef?: { readonly resource: string; readonly name?: string; readonly subresource?: string };
+  readonly objectRef?: {
+    readonly apiGroup?: string;
+    readonly resource: string;
+    readonly namespace?: string;
+    readonly name?: string;
+    readonly subresource?: string;
+  };
   readonly responseStatus?: { readonly code: number };
   readonly requestReceivedTimestamp: string;
 }

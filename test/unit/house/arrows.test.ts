@@ -15,6 +15,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   worker: ['native', 'protos', 'crds'],
   operator: ['crds', 'protos'],
   cli: ['crds', 'protos', 'native', 'worker', 'operator'],
+  charts: ['operator'],
 };
 
 /** Folder of native/src -> folders whose headers it may include; only `binding` may know JavaScript. */
