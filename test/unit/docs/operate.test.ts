@@ -77,7 +77,7 @@ for (const [column, known] of TABLES)
   });
 
 test('links between pages lead somewhere', () => {
-  for (const name of ['operate'])
+  for (const name of ['operate', 'install', 'upgrade', 'uninstall', 'security'])
     for (const [, target = ''] of read(`docs/${name}.md`).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g))
       assert.doesNotThrow(() => readFileSync(join(ROOT, 'docs', target)), `${name}.md: ${target}`);
 });
