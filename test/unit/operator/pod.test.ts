@@ -1,0 +1,92 @@
+// What an administrator's configuration and an author's template make of a pod: the settings of the chart arrive in it, and the
+// template wins where it may.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type OperatorConfig, operatorConfigSchema } from '../../../operator/config.ts';
+import { podOf } from '../../../operator/leptonjob/pod.ts';
+import { SmallCluster } from './small-cluster.ts';
+
+interface PodSpec {
+  readonly containers: readonly Record<string, unknown>[];
+  readonly imagePullSecrets?: unknown;
+  readonly securityContext: Record<string, unknown>;
+  readonly [field: string]: unknown;
+}
+
+const SETTINGS = operatorConfigSchema.parse({
+  image: 'registry.example/worker@sha256:00',
+  imagePullPolicy: 'Always',
+  imagePullSecrets: ['pull'],
+  runAsUser: 1234,
+  resources: { worker: { requests: { cpu: '2' } }, parameterServer: { limits: { memory: '1Gi' } } },
+});
+
+function specOf(
+  role: 'worker' | 'server',
+  config: OperatorConfig,
+  worker: Record<string, unknown> = {},
+): PodSpec {
+  const { job } = new SmallCluster({ worker: { replicas: 1, ...worker } });
+  const pod = podOf(job, { role, rank: 0, attempt: 0 }, config) as unknown as { spec: PodSpec };
+  return pod.spec;
+}
+
+test('image, pull policy, pull secrets, user and default resources come from the operator’s configuration', () => {
+  for (const [role, resources] of [
+    ['worker', { requests: { cpu: '2' } }],
+    ['server', { limits: { memory: '1Gi' } }],
+  ] as const) {
+    const { containers, imagePullSecrets, securityContext } = specOf(role, SETTINGS);
+    const [{ image, imagePullPolicy, resources: given } = {}] = containers;
+    assert.deepEqual([image, imagePullPolicy], ['registry.example/worker@sha256:00', 'Always']);
+    assert.deepEqual(given, resources);
+    assert.deepEqual(imagePullSecrets, [{ name: 'pull' }]);
+    for (const key of ['runAsUser', 'runAsGroup', 'fsGroup']) assert.equal(securityContext[key], 1234);
+  }
+});
+
+test('a template’s own image, resources and pull secrets win', () => {
+  const own = { name: 'lepton', image: 'mine:1', resources: { limits: { cpu: '1' } } };
+  const template = { spec: { imagePullSecrets: [{ name: 'own' }], containers: [own] } };
+  const { containers, imagePullSecrets } = specOf('worker', SETTINGS, { template });
+  assert.equal(containers[0]?.['image'], 'mine:1');
+  assert.deepEqual(containers[0]?.['resources'], own.resources);
+  assert.deepEqual(imagePullSecrets, [{ name: 'own' }]);
+});
+
+test('accelerators are limits of the workers, and their taints are tolerated', () => {
+  const accelerators = { 'nvidia.com/gpu': 1 };
+  const worker = specOf('worker', SETTINGS, { accelerators });
+  assert.deepEqual(worker.containers[0]?.['resources'], { requests: { cpu: '2' }, limits: accelerators });
+  assert.deepEqual(worker['tolerations'], [
+    { key: 'nvidia.com/gpu', operator: 'Exists', effect: 'NoSchedule' },
+  ]);
+  assert.deepEqual(specOf('server', SETTINGS, { accelerators })['tolerations'], []);
+});
+
+test('where the administrator allows more, sidecars are left as they are; the role’s own container is not', () => {
+  const template = { spec: { containers: [{ name: 'sidecar', image: 'x' }] } };
+  const open = { ...SETTINGS, podSecurity: 'baseline' } as const;
+  const [own, sidecar] = specOf('worker', open, { template }).containers;
+  assert.deepEqual(sidecar, { name: 'sidecar', image: 'x' });
+  assert.deepEqual(own?.['securityContext'], {
+    readOnlyRootFilesystem: true,
+    allowPrivilegeEscalation: false,
+    capabilities: { drop: ['ALL'] },
+  });
+});
+
+test('no template takes the pod’s identity: host name, account, restart policy, labels', () => {
+  const template = { metadata: { labels: { 'lepton.ai/rank': '7', team: 'a' } }, spec: {} };
+  const { job } = new SmallCluster({ worker: { replicas: 1, template } });
+  const { metadata } = podOf(job, { role: 'worker', rank: 0, attempt: 2 }, SETTINGS);
+  assert.deepEqual(
+    [metadata.labels?.['lepton.ai/rank'], metadata.labels?.['lepton.ai/attempt'], metadata.labels?.['team']],
+    ['0', '2', 'a'],
+  );
+  const spec = specOf('worker', SETTINGS);
+  assert.deepEqual(
+    [spec['restartPolicy'], spec['automountServiceAccountToken'], spec['hostname']],
+    ['Never', false, 'job-worker-0'],
+  );
+});
