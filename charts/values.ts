@@ -136,7 +136,13 @@ export const valuesSchema = z
       .prefault({})
       .describe('PodDisruptionBudget of the operator'),
     networkPolicy: z
-      .strictObject({ enabled: enabled(true, 'Only the two ports of the operator may be reached') })
+      .strictObject({
+        enabled: enabled(true, 'Only the two ports of the operator may be reached'),
+        metricsFrom: z
+          .array(object())
+          .default([])
+          .describe('NetworkPolicyPeers that may read the metrics; empty: everybody'),
+      })
       .prefault({})
       .describe('NetworkPolicy of the operator’s own pod'),
     metrics: metricsSchema,

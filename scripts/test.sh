@@ -73,7 +73,7 @@ for level in "${levels[@]}"; do
     process) node_tests test/process ;;
     examples) node_tests test/examples ;;
     api-server)
-      test/cluster/build.sh 1.37 etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm promtool prometheus >/dev/null
+      test/cluster/build.sh 1.37 etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm promtool prometheus monitoring-crds >/dev/null
       node_tests test/api-server
       ;;
     e2e) end_to_end ;;

@@ -16,7 +16,27 @@ const DIGEST = `sha256:${'0'.repeat(64)}`;
 
 let plane: ControlPlane;
 before(async () => {
-  plane = await startControlPlane({ with: ['kube-controller-manager', 'kubectl', 'helm'] });
+  plane = await startControlPlane({
+    with: ['kube-controller-manager', 'kubectl', 'helm', 'monitoring-crds'],
+  });
+  const crds = join(plane.programs, 'monitoring-crds');
+  await plane.kubectl(
+    'apply',
+    '--server-side',
+    '-f',
+    `${crds}/servicemonitors.yaml`,
+    '-f',
+    `${crds}/prometheusrules.yaml`,
+  );
+  await plane.kubectl(
+    'wait',
+    '--for=condition=Established',
+    '--timeout=30s',
+    '-f',
+    `${crds}/servicemonitors.yaml`,
+    '-f',
+    `${crds}/prometheusrules.yaml`,
+  );
   for (const name of [SYSTEM, 'team-a', 'team-b']) await makeNamespace(plane, name, RESTRICTED);
 });
 after(() => plane?.[Symbol.asyncDispose]());
@@ -54,6 +74,9 @@ const FULL = {
   crds: { install: true, keep: false },
   serviceAccount: { name: 'lepton-operator', annotations: { a: 'b' } },
   podDisruptionBudget: { enabled: true, maxUnavailable: '50%' },
+  networkPolicy: {
+    metricsFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } }],
+  },
   metrics: {
     serviceMonitor: { enabled: true, interval: '10s', labels: { release: 'prometheus' } },
     prometheusRule: { enabled: true, labels: { release: 'prometheus' } },
@@ -94,10 +117,9 @@ test('helm lint finds nothing', async () => {
     await helm(plane, 'lint', '--strict', CHART, '--values', await valuesFile(plane, values));
 });
 
-/** The server decodes strictly, validates, and runs admission; kinds of the Prometheus operator are not there. */
+/** The server decodes strictly, validates, and runs admission. */
 async function mustBeTaken(all: readonly Manifest[]): Promise<void> {
-  const known = all.filter(({ apiVersion }) => !apiVersion.startsWith('monitoring.coreos.com/'));
-  await apply(plane, known, '--dry-run=server', '--validate=strict');
+  await apply(plane, all, '--dry-run=server', '--validate=strict');
   const { metadata, spec } = operatorPod(all);
   const pod = {
     apiVersion: 'v1',
@@ -199,6 +221,11 @@ test('objects of the Prometheus operator and the dashboard select what there is'
     budget.selector.matchLabels,
   ])
     for (const [key, value] of Object.entries(labels)) assert.equal(pod[key], value, key);
+  const [health, metrics] = (policy as unknown as { ingress: { from?: unknown[] }[] }).ingress;
+  assert.equal(health?.from, undefined);
+  assert.deepEqual(metrics?.from?.[0], FULL.networkPolicy.metricsFrom[0]);
+  const tester = find(all, 'Pod', 'lepton-test').metadata.labels;
+  assert.deepEqual(metrics?.from?.[1], { podSelector: { matchLabels: tester } }, 'helm test gets through');
   const rules = find(all, 'PrometheusRule', 'lepton');
   assert.deepEqual(rules.spec, parse(await readFile(join(CHART, 'files/alerts.yaml'), 'utf8')));
   for (const kind of ['ServiceMonitor', 'PrometheusRule'])

@@ -29,6 +29,7 @@ test('deploy/kustomize is what the chart renders, and the server takes it', { ti
     assert.equal(await readFile(join(folder, name), 'utf8'), content, `${name}: run node charts/generate.ts`);
   const all = documentsOf(await plane.kubectl('kustomize', folder));
   await plane.kubectl('apply', '--server-side', '--dry-run=server', '--validate=strict', '-k', folder);
+  await plane.kubectl('apply', '--dry-run=server', '-k', folder);
   const config = all.find(({ data }) => data?.['operator.json']);
   const { volumes } = operatorPod(all).spec as unknown as { volumes: { configMap?: { name: string } }[] };
   assert.match(config?.metadata.name ?? '', /^lepton-\w{10}$/);

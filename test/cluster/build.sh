@@ -85,9 +85,23 @@ for r in json.load(sys.stdin).get("Replace") or []:
   mv "$LEPTON_CACHE/go/$name.new" "$LEPTON_CACHE/go/$name"
 }
 
+# Not a program: the definitions of ServiceMonitor and PrometheusRule, by their makers.
+monitoring_crds() {
+  local source folder="$LEPTON_CACHE/go/monitoring-crds"
+  source=$(go mod download -json github.com/prometheus-operator/prometheus-operator@v0.85.0 | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
+  mkdir -p "$folder.new"
+  for kind in servicemonitors prometheusrules; do
+    cp "$source/example/prometheus-operator-crd/monitoring.coreos.com_$kind.yaml" "$folder.new/$kind.yaml"
+  done
+  chmod -R u+w "$folder.new"; rm -rf "$folder"; mv "$folder.new" "$folder"
+  ln -sfn "$folder" "$place/monitoring-crds"
+}
+
 for name in "$@"; do
   [ -x "$place/$name" ] && continue
-  if [ -n "${MODULE[$name]:-}" ]; then
+  if [ "$name" = monitoring-crds ]; then
+    monitoring_crds
+  elif [ -n "${MODULE[$name]:-}" ]; then
     if [ ! -x "$LEPTON_CACHE/go/$name" ]; then
       say "building $name (minutes the first time)"
       mkdir -p "$LEPTON_CACHE/go"

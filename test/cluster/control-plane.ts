@@ -27,6 +27,7 @@ export interface ControlPlaneOptions {
     | 'kwok'
     | 'promtool'
     | 'prometheus'
+    | 'monitoring-crds'
   )[];
   /** Controller manager and scheduler ask as often as they like: for measuring. */
   readonly unthrottled?: boolean;
