@@ -52,6 +52,7 @@ export const statusSchema = z
     restarts: count().exactOptional().describe('Replacements that count towards maxRestarts'),
     run: words(40).exactOptional().describe('Names the checkpoints of this job'),
     assembled: z.boolean().exactOptional().describe('All pods of the present run have existed at once'),
+    gang: words(64).exactOptional().describe('Who starts the pods of the present run all or none'),
     replacing: z
       .array(words(128))
       .max(2048)

@@ -73,6 +73,7 @@ export const operatorConfigSchema = z
     times: z
       .strictObject({
         progressSeconds: seconds(10).describe('Between two writes of progress to a status'),
+        discoverySeconds: seconds(60).describe('Between two looks at which gang schedulers are served'),
         stopSeconds: seconds(120).describe('For the checkpoint of a run that is stopped'),
         nodeLostSeconds: seconds(60).describe('A node that says nothing for this long is lost'),
         forceDeleteSeconds: seconds(60).describe(

@@ -11,6 +11,7 @@ import { KubeClient } from './kube/client.ts';
 import { isStatus } from './kube/errors.ts';
 import { EventRecorder } from './kube/events.ts';
 import { keyOf } from './kube/objects.ts';
+import { Gangs } from './leptonjob/gang/gangs.ts';
 import type { JobEvent, LeptonJobObject, Report } from './leptonjob/job.ts';
 import { LEPTON_JOBS, SERVER_PORT } from './leptonjob/names.ts';
 import type { Pod } from './leptonjob/pod-view.ts';
@@ -47,6 +48,7 @@ export class Operator {
   readonly #api: KubeApi;
   readonly #world: World;
   readonly #runs: Runs;
+  readonly #gangs: Gangs;
   readonly #controller: Controller;
   readonly #leader: Leader | undefined;
   readonly #recorder: EventRecorder;
@@ -78,6 +80,14 @@ export class Operator {
       onError: (kind, error) =>
         log('warning', 'watch failed, trying again', { kind, error: messageOf(error) }),
     });
+    this.#gangs = new Gangs({
+      api: this.#api,
+      config,
+      onChange: (key) => this.#enqueue(key),
+      onServed: () => this.#enqueueAll(),
+      onError: (kind, error) =>
+        log('warning', 'watch failed, trying again', { kind, error: messageOf(error) }),
+    });
     this.#runs = new Runs({
       api: this.#api,
       nowMs: Date.now,
@@ -99,6 +109,7 @@ export class Operator {
         api: this.#api,
         world: this.#world,
         runs: this.#runs,
+        gangs: this.#gangs,
         config,
         nowMs: Date.now,
         announce: (job, event) => this.#announce(job, event),
@@ -131,7 +142,7 @@ export class Operator {
     ]);
     this.#every(1000, () => (this.#beatMs = performance.now()));
     this.#world.start();
-    await this.#world.synced();
+    await Promise.all([this.#world.synced(), this.#gangs.start()]);
     this.#options.log('info', 'caches are filled');
     if (this.#leader) {
       void this.#leader.run();
@@ -139,7 +150,7 @@ export class Operator {
       this.#options.log('info', 'leading', { identity: this.#options.identity });
     }
     this.#ready = true;
-    for (const job of this.#world.jobs.all()) this.#controller.add(keyOf(job));
+    this.#enqueueAll();
     this.#every(RESYNC_MS, () => this.#resync());
   }
 
@@ -147,6 +158,7 @@ export class Operator {
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     this.#world.stop();
+    this.#gangs.stop();
     await this.#controller.stop();
     this.#runs.close();
     await this.#leader?.release();
@@ -167,7 +179,11 @@ export class Operator {
   #resync(): void {
     const known = new Set([...this.#world.jobs.all()].map(({ metadata }) => metadata.uid));
     for (const uid of [...this.#runs.uids]) if (!known.has(uid)) this.#runs.forget(uid);
-    for (const job of this.#world.jobs.all()) this.#controller.add(keyOf(job));
+    this.#enqueueAll();
+  }
+
+  #enqueueAll(): void {
+    for (const job of this.#world.jobs.all()) this.#enqueue(keyOf(job));
   }
 
   /** A change of phase is news at once; progress is written at intervals. */

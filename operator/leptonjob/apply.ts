@@ -18,15 +18,18 @@ import {
 import { compareVersions } from '../kube/store.ts';
 import { makeCertificates } from './certificates.ts';
 import { configMapOf, networkPolicyOf, secretOf, serviceOf } from './children.ts';
+import type { GangTask } from './gang/gang-view.ts';
+import type { Gangs } from './gang/gangs.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Step } from './job.ts';
 import { LEPTON_JOBS, podName } from './names.ts';
-import { type Place, podLabelsOf, podOf } from './pod.ts';
+import { childMetadata, type Place, podLabelsOf, podOf } from './pod.ts';
 import type { Run, Runs } from './runs.ts';
 
 export interface ApplyOptions {
   readonly api: KubeApi;
   readonly config: OperatorConfig;
   readonly runs: Runs;
+  readonly gangs: Pick<Gangs, 'memberOf'>;
   readonly nowMs: () => number;
   readonly announce: (job: LeptonJobObject, event: JobEvent) => void;
 }
@@ -86,14 +89,21 @@ export class Applier {
   }
 
   async #step(job: LeptonJobObject, run: Run, step: Step): Promise<void> {
-    const { api, config } = this.#options;
+    const { api, config, gangs } = this.#options;
     const { namespace } = job.metadata;
     switch (step.kind) {
       case 'createChild':
         await this.#createChild(job, run, step.child);
         return;
+      case 'arrangeGang':
+        for (const task of step.tasks) await this.#arrange(job, run, task);
+        return;
+      case 'deleteGang':
+        for (const { resource, uid } of step.objects)
+          await ignoring([404, 409], api.delete(resource, job.metadata, { uid }));
+        return;
       case 'createPod': {
-        const pod = await this.#create(job, run, PODS, podOf(job, step, config));
+        const pod = await this.#create(job, run, PODS, podOf(job, step, config, gangs.memberOf(job)));
         if (pod) {
           run.writtenPod = later(run.writtenPod, pod.metadata.resourceVersion);
           this.#options.announce(job, {
@@ -143,6 +153,18 @@ export class Applier {
         await this.#options.runs.findCertificates(job);
       }
     }
+  }
+
+  /** Objects of gang schedulers have the name of their job. */
+  async #arrange(job: LeptonJobObject, run: Run, task: GangTask): Promise<void> {
+    const { resource, spec } = task;
+    if (task.kind === 'create') {
+      const object = { metadata: childMetadata(job, job.metadata.name), spec };
+      await this.#create(job, run, resource, object);
+      return;
+    }
+    const { resourceVersion } = task;
+    await this.#options.api.mergePatch(resource, job.metadata, { metadata: { resourceVersion }, spec });
   }
 
   /** Undefined where it was there already. */

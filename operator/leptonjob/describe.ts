@@ -1,8 +1,16 @@
 // What the status says of the world: counts, phase, the one thing waited for, conditions, progress, what became of the time.
 // Takes the decisions of the plan as they are. Pure.
 import type { JobCondition, LeptonJobStatus } from '../../crds/status.ts';
+import { hasNoNode } from './gang/rules.ts';
 import type { PodView, Report, Seen } from './job.ts';
-import { type ConditionType, type Role, selectorOf, selectorText, type WaitingOn } from './names.ts';
+import {
+  type ConditionType,
+  KUEUE_QUEUE,
+  type Role,
+  selectorOf,
+  selectorText,
+  type WaitingOn,
+} from './names.ts';
 
 type Phase = NonNullable<LeptonJobStatus['phase']>;
 type Waiting = { readonly on: WaitingOn; readonly message: string };
@@ -53,13 +61,14 @@ function phaseOf({ job, pods, report }: Seen, decided: LeptonJobStatus): Phase {
 
 /** The first of the things that a job can wait for, in the order in which they come up. */
 function waitingOf(seen: Seen, decided: LeptonJobStatus, phase: Phase): Waiting | undefined {
-  const { refusal, rejected, pods, job, nowMs } = seen;
+  const { refusal, rejected, pods, gang, job, nowMs } = seen;
   if (phase === 'Running' || phase === 'Succeeded' || phase === 'Failed') return undefined;
   if (phase === 'Suspended') {
-    const { queue } = job.spec.scheduling;
-    return job.spec.suspend && queue !== undefined
-      ? { on: 'Queue', message: `queue ${queue} has not admitted the job` }
-      : undefined;
+    const queue = queueOf(job);
+    if (!job.spec.suspend) return refusal;
+    return queue === undefined
+      ? undefined
+      : { on: 'Queue', message: `queue ${queue} has not admitted the job` };
   }
   if (refusal) return refusal;
   if (rejected) return rejected;
@@ -67,11 +76,18 @@ function waitingOf(seen: Seen, decided: LeptonJobStatus, phase: Phase): Waiting 
   if (ending) return { on: 'PodsTerminating', message: `${ending.name} has not ended yet` };
   if (decided.backOffUntil !== undefined && Date.parse(decided.backOffUntil) > nowMs)
     return { on: 'BackOff', message: `the next start is at ${decided.backOffUntil}` };
+  if (gang.held !== undefined && pods.length === 0) return { on: 'Queue', message: gang.held };
+  if (gang.words !== undefined && pods.some(hasNoNode)) return { on: 'Unschedulable', message: gang.words };
   const pending = WORST_FIRST.flatMap((on) => pods.filter(({ waiting }) => waiting?.on === on))[0];
   if (pending?.waiting)
     return { on: pending.waiting.on, message: `${pending.name}: ${pending.waiting.message}` };
   if (phase === 'Starting') return { on: 'Rendezvous', message: 'workers load their data and join' };
   return undefined;
+}
+
+/** Kueue's, whose label stands on the job itself, or the gang scheduler's. */
+function queueOf({ metadata, spec }: Seen['job']): string | undefined {
+  return metadata.labels?.[KUEUE_QUEUE] ?? spec.scheduling.queue;
 }
 
 const WORST_FIRST: readonly WaitingOn[] = ['Unschedulable', 'ImagePull', 'Volume', 'ContainerCreating'];
@@ -175,7 +191,7 @@ function conditionsOf(
   waiting: Waiting | undefined,
   time: string,
 ): JobCondition[] {
-  const refused = waiting?.on === 'Refused' || waiting?.on === 'NameConflict';
+  const refused = waiting !== undefined && REFUSALS.has(waiting.on);
   const wanted: readonly [type: ConditionType, holds: boolean, reason: string, message: string][] = [
     ['Accepted', !refused, refused ? waiting.on : 'Accepted', refused ? waiting.message : ''],
     ['Suspended', phase === 'Suspended', phase === 'Suspended' ? 'Suspended' : 'Active', ''],
@@ -204,6 +220,8 @@ function conditionsOf(
     };
   });
 }
+
+const REFUSALS: ReadonlySet<WaitingOn> = new Set(['Refused', 'NameConflict', 'GangNotServed']);
 
 /** Whether writing `next` over `before` would tell anybody something. The clock alone does not. */
 export function sameStatus(before: LeptonJobStatus | undefined, next: LeptonJobStatus): boolean {

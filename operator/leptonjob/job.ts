@@ -2,6 +2,7 @@
 import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
 import type { LeptonJobStatus } from '../../crds/status.ts';
 import type { Stored } from '../kube/objects.ts';
+import type { GangRef, GangTask, GangView } from './gang/gang-view.ts';
 import type { EventReason, Role, WaitingOn } from './names.ts';
 
 export interface LeptonJobObject extends Stored {
@@ -80,8 +81,12 @@ export interface Seen {
   readonly report?: Report;
   /** Nodes that the cluster holds to be lost. */
   readonly lostNodes: ReadonlySet<string>;
-  /** Why nothing may be created: a template against the operator's policy, a foreign object under a child's name. */
-  readonly refusal?: { readonly on: 'Refused' | 'NameConflict'; readonly message: string };
+  readonly gang: GangView;
+  /** Why nothing may be created: a template against the operator's policy, a foreign object under a child's name, no gang scheduler. */
+  readonly refusal?: {
+    readonly on: 'Refused' | 'NameConflict' | 'GangNotServed';
+    readonly message: string;
+  };
   /** What the server said when the last creation was refused. */
   readonly rejected?: { readonly on: 'Quota' | 'Admission'; readonly message: string };
   readonly nowMs: number;
@@ -101,6 +106,9 @@ export interface Limits {
 
 export type Step =
   | { readonly kind: 'createChild'; readonly child: ChildKind }
+  /** One after the other. */
+  | { readonly kind: 'arrangeGang'; readonly tasks: readonly GangTask[] }
+  | { readonly kind: 'deleteGang'; readonly objects: readonly GangRef[] }
   | { readonly kind: 'createPod'; readonly role: Role; readonly rank: number; readonly attempt: number }
   | { readonly kind: 'deletePod'; readonly name: string; readonly uid: string; readonly force: boolean }
   /** Asks the coordinator for a checkpoint and an end. */

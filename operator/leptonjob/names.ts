@@ -32,6 +32,7 @@ export const EVENT_REASONS = [
   'Restarting',
   'Scaling',
   'Scaled',
+  'Regrouping',
   'Suspending',
   'Suspended',
   'Resumed',
@@ -45,6 +46,7 @@ export type EventReason = (typeof EVENT_REASONS)[number];
 export const WAITING_ON = [
   'Refused',
   'NameConflict',
+  'GangNotServed',
   'Queue',
   'Quota',
   'Admission',
@@ -61,6 +63,9 @@ export type WaitingOn = (typeof WAITING_ON)[number];
 /** Types of conditions; docs/operate.md says of each what it means. */
 export const CONDITIONS = ['Accepted', 'Suspended', 'Running', 'Succeeded', 'Failed'] as const;
 export type ConditionType = (typeof CONDITIONS)[number];
+
+/** Kueue's label of its queue, on jobs that it admits. */
+export const KUEUE_QUEUE = 'kueue.x-k8s.io/queue-name';
 
 /** The port that every parameter server listens on. */
 export const SERVER_PORT = 2222;

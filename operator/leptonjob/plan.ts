@@ -5,6 +5,7 @@ import { MANAGED_BY } from '../../crds/running.ts';
 import type { LeptonJobStatus } from '../../crds/status.ts';
 import { describe } from './describe.ts';
 import { backOffMs, judge, type Verdict } from './failure.ts';
+import { choose, gather, hold, regroup, ungroup } from './gang/rules.ts';
 import type { JobEvent, Plan, PodEnd, PodView, Seen, Step } from './job.ts';
 import { podName, type Role } from './names.ts';
 
@@ -12,6 +13,7 @@ type Rule = (seen: Seen, status: LeptonJobStatus) => Plan | undefined;
 
 const RULES: readonly Rule[] = [
   leaveAlone,
+  ungroup,
   tidyUp,
   begin,
   refuse,
@@ -21,6 +23,8 @@ const RULES: readonly Rule[] = [
   rescale,
   stop,
   stayDown,
+  choose,
+  regroup,
   fail,
   replace,
 ];
@@ -43,8 +47,12 @@ function finishPlan(seen: Seen, plan: Plan): Plan {
 
 /** Deleted (owner references clean up), or run by another controller. */
 function leaveAlone({ job }: Seen, status: LeptonJobStatus): Plan | undefined {
-  const ours = job.spec.managedBy === MANAGED_BY && job.metadata.deletionTimestamp === undefined;
-  return ours ? undefined : act(status, []);
+  return isOurs(job) && job.metadata.deletionTimestamp === undefined ? undefined : act(status, []);
+}
+
+/** Of another controller's job the status is the other's as well. */
+export function isOurs({ spec }: Seen['job']): boolean {
+  return spec.managedBy === MANAGED_BY;
 }
 
 /** A finished job never gets pods again; those left go by policy, the job by its time to live. */
@@ -222,7 +230,8 @@ function replace({ pods, nowMs, limits }: Seen, status: LeptonJobStatus): Plan |
 }
 
 /** Children first, then every pod that has no place taken. */
-function assemble({ job, pods, missing, nowMs }: Seen, status: LeptonJobStatus): Plan {
+function assemble(seen: Seen, status: LeptonJobStatus): Plan {
+  const { job, pods, missing, nowMs } = seen;
   // Secrets are not watched: nobody would say that theirs is there by now.
   if (missing.length > 0)
     return act(
@@ -230,6 +239,8 @@ function assemble({ job, pods, missing, nowMs }: Seen, status: LeptonJobStatus):
       missing.map((child) => ({ kind: 'createChild', child })),
       missing.includes('certificates') ? 1 : 1000,
     );
+  const gathering = gather(seen, status);
+  if (gathering) return gathering;
   const waitMs = timeOf(status.backOffUntil, nowMs) - nowMs;
   if (waitMs > 0) return act(status, [], waitMs);
   const taken = new Set(pods.map(({ name }) => name));
@@ -240,7 +251,7 @@ function assemble({ job, pods, missing, nowMs }: Seen, status: LeptonJobStatus):
   const steps = places
     .filter(({ role, rank }) => !taken.has(podName(job.metadata.name, role, rank)))
     .map(({ role, rank }): Step => ({ kind: 'createPod', role, rank, attempt: status.attempt ?? 0 }));
-  if (steps.length > 0) return act(status, steps);
+  if (steps.length > 0) return hold(seen, status) ?? act(status, steps);
   if (!status.assembled) return record({ ...status, assembled: true }, []);
   return act(status, [], deadlineInMs(job.spec.activeDeadlineSeconds, status, nowMs));
 }

@@ -4,6 +4,7 @@ import type { JobConfigInput } from '../../protos/role-config.ts';
 import type { OperatorConfig } from '../config.ts';
 import type { KubeObject, OwnerReference } from '../kube/objects.ts';
 import { DEFAULT_OUTPUT } from './describe.ts';
+import type { Membership } from './gang/backend.ts';
 import type { LeptonJobObject } from './job.ts';
 import {
   CONTAINER,
@@ -114,19 +115,25 @@ export function childMetadata(job: LeptonJobObject, name: string): KubeObject['m
   };
 }
 
-export function podOf(job: LeptonJobObject, place: Place, config: OperatorConfig): KubeObject {
+export function podOf(
+  job: LeptonJobObject,
+  place: Place,
+  config: OperatorConfig,
+  gang: Membership = {},
+): KubeObject {
   const template = templateOf(job, place.role);
   const metadata = childMetadata(job, podName(job.metadata.name, place.role, place.rank));
   return {
     metadata: {
       ...metadata,
-      labels: { ...template.metadata?.labels, ...podLabelsOf(job, place) },
+      labels: { ...template.metadata?.labels, ...podLabelsOf(job, place), ...gang.labels },
       annotations: {
         'cluster-autoscaler.kubernetes.io/safe-to-evict': String(place.role === 'worker'),
         ...template.metadata?.annotations,
+        ...gang.annotations,
       },
     },
-    spec: podSpecOf(job, place, config, (template.spec ?? {}) as Json),
+    spec: podSpecOf(job, place, config, { ...gang.defaults, ...template.spec, ...gang.spec }),
   } as KubeObject;
 }
 

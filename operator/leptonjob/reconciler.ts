@@ -9,9 +9,10 @@ import { isStatus } from '../kube/errors.ts';
 import { PODS } from '../kube/objects.ts';
 import { Applier } from './apply.ts';
 import { sameButProgress, sameStatus } from './describe.ts';
+import type { Gangs } from './gang/gangs.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Plan, PodView, Seen } from './job.ts';
 import { configName, LEPTON_JOBS, networkPolicyName, podName, serviceName } from './names.ts';
-import { isFinished, planLeptonJob } from './plan.ts';
+import { isFinished, isOurs, planLeptonJob } from './plan.ts';
 import { jobConfigOf } from './pod.ts';
 import { type Pod, viewPod } from './pod-view.ts';
 import type { Run, Runs } from './runs.ts';
@@ -23,6 +24,7 @@ export interface ReconcilerOptions {
   readonly api: KubeApi;
   readonly world: World;
   readonly runs: Runs;
+  readonly gangs: Pick<Gangs, 'of' | 'memberOf'>;
   readonly config: OperatorConfig;
   readonly nowMs: () => number;
   readonly announce: (job: LeptonJobObject, event: JobEvent) => void;
@@ -54,7 +56,7 @@ class Reconciler {
   async pass(key: Key): Promise<{ wakeInMs?: number }> {
     const { world, runs } = this.#options;
     const job = world.jobs.get(key);
-    if (!job) return {}; // deleted: owner references clean up
+    if (!job || !isOurs(job)) return {}; // deleted: owner references clean up
     const run = runs.of(job);
     if (!this.#caughtUp(job, run)) return { wakeInMs: BARRIER_MS };
     const certified = isFinished(job.status ?? {}) || (await runs.findCertificates(job));
@@ -85,13 +87,15 @@ class Reconciler {
     const views = pods.flatMap((pod) => viewPod(pod) ?? []);
     const finished = isFinished(job.status ?? {});
     runs.connect(job, finished ? undefined : coordinatorOf(job, pods, views));
-    const refusal = this.#refusalOf(job, run);
+    const gang = this.#options.gangs.of(job, views.length > 0);
+    const refusal = this.#refusalOf(job, run) ?? lackOf(gang, finished);
     const { times } = config;
     return {
       job,
       pods: views,
       missing: finished ? [] : this.#missing(job, certified),
       lostNodes: world.lostNodes(nowMs()),
+      gang,
       ...(run.report ? { report: run.report } : {}),
       ...(refusal ? { refusal } : {}),
       ...(run.rejected ? { rejected: run.rejected } : {}),
@@ -194,6 +198,11 @@ class Reconciler {
     if (plan.kind === 'record') for (const event of plan.events) announce(job, event);
     onWritten?.(job, job.status, plan);
   }
+}
+
+/** Pods without the scheduler that they are made for would wait for ever. */
+function lackOf({ lack }: Seen['gang'], finished: boolean): Seen['refusal'] {
+  return lack === undefined || finished ? undefined : { on: 'GangNotServed', message: lack };
 }
 
 function coordinatorOf(

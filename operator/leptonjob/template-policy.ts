@@ -26,6 +26,7 @@ const RESERVED = [
   'setHostnameAsFQDN',
   'hostnameOverride',
   'schedulingGroup',
+  'workloadRef',
 ];
 const RESERVED_LABELS = /^(lepton\.ai|app\.kubernetes\.io)\//;
 /** Kinds of volume that the restricted standard allows. */

@@ -50,6 +50,13 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch]
 {{- end }}
+# Gang schedulers: only what the cluster serves is ever asked for.
+- apiGroups: [scheduling.k8s.io]
+  resources: [workloads, podgroups]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [scheduling.volcano.sh, scheduling.x-k8s.io]
+  resources: [podgroups]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

@@ -3,7 +3,16 @@
 import assert from 'node:assert/strict';
 import { leptonJobSchema } from '../../../crds/leptonjob.ts';
 import type { LeptonJobStatus } from '../../../crds/status.ts';
+import { operatorConfigSchema } from '../../../operator/config.ts';
 import { sameStatus } from '../../../operator/leptonjob/describe.ts';
+import type { GangBackend, GangObject } from '../../../operator/leptonjob/gang/backend.ts';
+import {
+  type Found,
+  type GangTask,
+  type GangView,
+  NO_GANG,
+  viewGang,
+} from '../../../operator/leptonjob/gang/gang-view.ts';
 import type {
   LeptonJobObject,
   Plan,
@@ -16,6 +25,7 @@ import type {
 import { podName } from '../../../operator/leptonjob/names.ts';
 import { planLeptonJob } from '../../../operator/leptonjob/plan.ts';
 
+const CONFIG = operatorConfigSchema.parse({ image: 'lepton/worker' });
 const START_MS = Date.parse('2026-01-01T00:00:00Z');
 
 export class SmallCluster {
@@ -28,12 +38,16 @@ export class SmallCluster {
   stops = 0;
   deleted = false;
   writes = 0;
+  /** Of the gang scheduler, where there is one. */
+  gangObjects: Found[] = [];
+  readonly backend: GangBackend | undefined;
   readonly created: string[] = [];
   readonly events: string[] = [];
   #uids = 0;
 
-  constructor(spec: Record<string, unknown> = {}) {
+  constructor(spec: Record<string, unknown> = {}, backend?: GangBackend) {
     this.spec = specOf(spec);
+    this.backend = backend;
   }
 
   get job(): LeptonJobObject {
@@ -53,10 +67,18 @@ export class SmallCluster {
       pods: this.pods,
       missing: [],
       lostNodes: new Set(),
+      gang: this.#gang(),
       ...(this.report ? { report: this.report } : {}),
       nowMs: this.nowMs,
       limits: { stopMs: 60_000, forceDeleteMs: 60_000, progressMs: 10_000 },
     };
+  }
+
+  #gang(): GangView {
+    if (!this.backend) return NO_GANG;
+    const { job } = this;
+    const recorded = this.status?.gang === undefined ? undefined : this.backend;
+    return { ...viewGang(job, CONFIG, recorded, this.gangObjects), choice: this.backend.family };
   }
 
   /** One pass; `crashAfter` steps the controller dies before it writes the status. Gives the plan. */
@@ -94,6 +116,7 @@ export class SmallCluster {
         const name = podName('job', step.role, step.rank);
         if (this.pods.some((pod) => pod.name === name)) return; // AlreadyExists
         this.created.push(`${name}@${step.attempt}`);
+        if (this.backend) this.#mustBeGathered(this.backend);
         const { role, rank, attempt } = step;
         this.pods = [
           ...this.pods,
@@ -113,9 +136,34 @@ export class SmallCluster {
         break;
       case 'createChild':
         break;
+      case 'arrangeGang':
+        for (const task of step.tasks) this.#arrange(task);
+        break;
+      case 'deleteGang':
+        this.gangObjects = this.gangObjects.filter(
+          ({ object }) => !step.objects.some(({ uid }) => uid === object.metadata.uid),
+        );
     }
     const names = this.pods.map(({ name }) => name);
     assert.equal(new Set(names).size, names.length, 'two live pods of one place');
+  }
+
+  /** No pod before its group; the first one finds it as large as the run. */
+  #mustBeGathered({ kinds }: GangBackend): void {
+    assert.equal(this.gangObjects.length, kinds.length, 'a pod before its group');
+    if (this.pods.length > 0) return;
+    const minimum = (this.status?.worker?.replicas ?? 0) + this.spec.parameterServer.replicas;
+    assert.equal(this.seen().gang.minimum, minimum, 'a pod in a group of another size');
+  }
+
+  #arrange(task: GangTask): void {
+    const { resource, spec } = task;
+    const others = this.gangObjects.filter((found) => found.resource.plural !== resource.plural);
+    const known = this.gangObjects.find((found) => found.resource.plural === resource.plural)?.object;
+    if (task.kind === 'create' && known) return; // AlreadyExists
+    const metadata = known?.metadata ?? { name: 'job', uid: `uid-${++this.#uids}`, resourceVersion: '1' };
+    const object: GangObject = { metadata, spec: { ...known?.spec, ...spec } };
+    this.gangObjects = [...others, { resource, object }];
   }
 
   run(): void {

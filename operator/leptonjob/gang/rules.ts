@@ -1,0 +1,67 @@
+// What a pass does about the gang of a job: chosen while there are no pods, made before them, gone when none may come. Decides
+// only; the rules stand among those of plan.ts.
+import type { LeptonJobStatus } from '../../../crds/status.ts';
+import type { Plan, PodView, Seen, Step } from '../job.ts';
+import type { GangRef } from './gang-view.ts';
+
+/** A job without pods keeps no places from others: of a suspended or finished one, and of what cannot be changed, nothing stays. */
+export function ungroup({ pods, gang, job }: Seen, status: LeptonJobStatus): Plan | undefined {
+  const over = status.phase === 'Succeeded' || status.phase === 'Failed';
+  if (pods.some((pod) => !over || isActive(pod))) return undefined;
+  const idle = over || (status.phase === 'Suspended' && job.spec.suspend);
+  const doomed = idle ? gang.present : gang.outdated;
+  return doomed.length > 0 ? { kind: 'act', status, steps: deletions(doomed) } : undefined;
+}
+
+/** One back-end for all pods of a run: it is recorded before the first of them exists. */
+export function choose({ pods, gang }: Seen, status: LeptonJobStatus): Plan | undefined {
+  const { choice } = gang;
+  if (pods.length > 0 || choice === undefined || choice === (status.gang ?? 'none')) return undefined;
+  const { gang: _, ...rest } = status;
+  const next = choice === 'none' ? rest : { ...rest, gang: choice };
+  return { kind: 'record', status: next, events: [] };
+}
+
+/**
+ * A group that wants more pods than the run has by now, and whose minimum the server lets nobody change, would keep a replaced pod
+ * from ever starting: the run stops with a checkpoint, and goes on in a new group.
+ */
+export function regroup(seen: Seen, status: LeptonJobStatus): Plan | undefined {
+  const { pods, gang, job, nowMs } = seen;
+  const places = job.spec.parameterServer.replicas + (status.worker?.replicas ?? job.spec.worker.replicas);
+  const stuck = gang.outdated.length > 0 && (gang.minimum ?? 0) > places && pods.some(hasNoNode);
+  if (!stuck || status.stopping) return undefined;
+  const message = `the PodGroup wants ${gang.minimum} pods and cannot be changed: the run of ${places} begins anew`;
+  return {
+    kind: 'record',
+    status: { ...status, stopping: { reason: 'Scale', since: new Date(nowMs).toISOString() } },
+    events: [{ type: 'Normal', reason: 'Regrouping', message }],
+  };
+}
+
+/** The objects come before the pods, and follow their number. */
+export function gather({ gang: { tasks } }: Seen, status: LeptonJobStatus): Plan | undefined {
+  return tasks.length === 0
+    ? undefined
+    : { kind: 'act', status, steps: [{ kind: 'arrangeGang', tasks }], wakeInMs: 1000 };
+}
+
+/** Why no pod is created now: no scheduler would start it, it says so itself, or objects of the same names are still going. */
+export function hold({ gang, pods, refusal }: Seen, status: LeptonJobStatus): Plan | undefined {
+  // A run that has been let in stays in, whatever the phase of its group is while a pod is replaced.
+  const held =
+    refusal?.on === 'GangNotServed' || (pods.length === 0 && (gang.leaving || gang.held !== undefined));
+  return held ? { kind: 'act', status, steps: [] } : undefined;
+}
+
+export function hasNoNode({ phase, node }: PodView): boolean {
+  return phase === 'Pending' && node === undefined;
+}
+
+function isActive({ phase }: PodView): boolean {
+  return phase === 'Pending' || phase === 'Running';
+}
+
+function deletions(doomed: readonly GangRef[]): Step[] {
+  return [{ kind: 'deleteGang', objects: doomed }];
+}
