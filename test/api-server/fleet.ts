@@ -105,9 +105,13 @@ export class Fleet implements AsyncDisposable {
     });
   }
 
-  async submit(name: string, spec: Record<string, unknown> = {}): Promise<LeptonJobObject> {
+  async submit(
+    name: string,
+    spec: Record<string, unknown> = {},
+    labels: Record<string, string> = {},
+  ): Promise<LeptonJobObject> {
     const object = {
-      metadata: { name, namespace: this.namespace },
+      metadata: { name, namespace: this.namespace, labels },
       spec: {
         model: { layers: [{ dense: { units: 1 } }] },
         data: { train: { format: 'npy', uri: '/data/train' } },

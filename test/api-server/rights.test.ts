@@ -13,7 +13,7 @@ import {
 import { LABELS } from '../../operator/leptonjob/names.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
-import { installCrd } from '../cluster/install-crd.ts';
+import { installCrd, installGangCrd } from '../cluster/install-crd.ts';
 import { EVERYWHERE, expectRights, LISTED, NEVER, OTHER, operatorRows, type Row } from './can-i.ts';
 import { apply, type Manifest, type PolicyRule, renderChart } from './chart.ts';
 import { Fleet, makeNamespace, RESTRICTED } from './fleet.ts';
@@ -21,10 +21,12 @@ import { Fleet, makeNamespace, RESTRICTED } from './fleet.ts';
 let plane: ControlPlane;
 before(async () => {
   plane = await startControlPlane({
-    with: ['kube-controller-manager', 'kubectl', 'helm'],
+    with: ['kube-controller-manager', 'kubectl', 'helm', 'volcano-crds', 'scheduler-plugins-crds'],
+    gangScheduling: true,
     flags: ['--enable-admission-plugins=OwnerReferencesPermissionEnforcement'],
   });
   await installCrd(plane.api);
+  for (const file of ['volcano-crds', 'scheduler-plugins-crds'] as const) await installGangCrd(plane, file);
   for (const name of [OTHER, ...[EVERYWHERE, LISTED].flatMap(({ namespace, jobs }) => [namespace, jobs])])
     await makeNamespace(plane, name, RESTRICTED);
 });
@@ -85,6 +87,7 @@ for (const scope of [EVERYWHERE, LISTED])
       const fleet = await Fleet.start(plane, config, plane.kubeConfig(token), scope.jobs);
       try {
         await live(fleet);
+        for (const [of, gang] of GANGS) await gather(fleet, of, gang);
         await noToken(fleet);
         await fleet.change('life', { ttlSecondsAfterFinished: 1 });
         fleet.coordinators.get('life')!.say({ phase: 'Succeeded', step: 100 });
@@ -149,19 +152,13 @@ async function live(fleet: Fleet): Promise<void> {
     [PODS, 'life-worker-0'],
     [SERVICES, 'life'],
     [NETWORK_POLICIES, 'life'],
+    ...GROUPS.map((of): [Resource, string] => [of, 'life']),
   ];
   const { items } = await plane.api.list<Stored>(CONFIG_MAPS, { namespace });
   for (const { metadata } of items)
     if (metadata.name.startsWith('life-')) children.push([CONFIG_MAPS, metadata.name]);
-  assert.equal(children.length, 4);
-  const labels = { [LABELS.jobName]: null, 'app.kubernetes.io/managed-by': null };
-  for (const [resource, name] of children) {
-    await plane.api.mergePatch(resource, { namespace, name }, { metadata: { labels } });
-    await until(`${name} has its labels again`, 30_000, async () => {
-      const { metadata } = await plane.api.get<Stored>(resource, { namespace, name });
-      return metadata.labels?.[LABELS.jobName] === 'life';
-    });
-  }
+  assert.equal(children.length, 4 + GROUPS.length);
+  for (const [resource, name] of children) await takeLabels(resource, namespace, name);
   // Twice the same: the second event is a repeat.
   const [, , worker] = await fleet.pods('life');
   await fleet.end(worker!, 1);
@@ -172,6 +169,43 @@ async function live(fleet: Fleet): Promise<void> {
   );
   await fleet.run('life');
   await fleet.phase('life', 'Running');
+}
+
+/** The operator gives them back. */
+async function takeLabels(resource: Resource, namespace: string, name: string): Promise<void> {
+  const labels = { [LABELS.jobName]: null, 'app.kubernetes.io/managed-by': null };
+  await plane.api.mergePatch(resource, { namespace, name }, { metadata: { labels } });
+  await until(`${resource.kind} ${name} has its labels again`, 30_000, async () => {
+    const { metadata } = await plane.api.get<Stored>(resource, { namespace, name });
+    return metadata.labels?.[LABELS.jobName] !== undefined;
+  });
+}
+
+/** Other gang schedulers than Kubernetes' own, which every job here has. */
+const GANGS: readonly [Resource, string][] = [
+  [podGroups('scheduling.volcano.sh/v1beta1'), 'volcano'],
+  [podGroups('scheduling.x-k8s.io/v1alpha1'), 'schedulerPlugins'],
+];
+const GROUPS: readonly Resource[] = [
+  { ...podGroups('scheduling.k8s.io/v1beta1'), kind: 'Workload', plural: 'workloads' },
+  podGroups('scheduling.k8s.io/v1beta1'),
+];
+
+function podGroups(apiVersion: string): Resource {
+  return { apiVersion, kind: 'PodGroup', plural: 'podgroups', namespaced: true };
+}
+
+/** A group is made, loses its labels, gets them back, and goes with the suspension of its job. */
+async function gather(fleet: Fleet, of: Resource, gang: string): Promise<void> {
+  const { namespace } = fleet;
+  const name = gang.toLowerCase();
+  await fleet.submit(name, { scheduling: { gang } });
+  const found = (): Promise<Stored | undefined> =>
+    plane.api.get<Stored>(of, { namespace, name }).catch(() => undefined);
+  await until(`the group of ${gang}`, 30_000, found);
+  await takeLabels(of, namespace, name);
+  await fleet.change(name, { suspend: true });
+  await until(`no group of ${gang}`, 30_000, async () => (await found()) === undefined);
 }
 
 async function noToken(fleet: Fleet): Promise<void> {

@@ -13,7 +13,7 @@ version=${KUBERNETES[$minor]:?expected one of ${!KUBERNETES[*]}, got $minor}
 place="$LEPTON_CACHE/kubernetes-$version"
 # Nobody waits for somebody else's build of something else.
 complete=yes
-for name in "$@"; do [ -x "$place/$name" ] || complete=; done
+for name in "$@"; do [ -e "$place/$name" ] || complete=; done
 if [ -n "$complete" ]; then echo "$place"; exit; fi
 command -v go >/dev/null 2>&1 || { echo "cluster: this machine lacks Go 1.26 or newer, which builds the test cluster" >&2; exit 1; }
 mkdir -p "$place"
@@ -97,10 +97,42 @@ monitoring_crds() {
   ln -sfn "$folder" "$place/monitoring-crds"
 }
 
+# CRDs of gang schedulers, from their own modules: scheduler-plugins has them as a file; Volcano has their Go types, of which the
+# generator that its makers use makes the same.
+build_crds() {
+  local folder="$LEPTON_CACHE/go/$1-module"
+  rm -rf "$folder"; mkdir -p "$folder"
+  case "$1" in
+    scheduler-plugins-crds)
+      local source
+      source=$(cd "$folder" && go mod download -json sigs.k8s.io/scheduler-plugins@v0.33.5 | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
+      cat "$source/config/crd/bases/scheduling.x-k8s.io_podgroups.yaml" >"$LEPTON_CACHE/go/$1.new"
+      ;;
+    volcano-crds)
+      (cd "$folder"
+        go mod init lepton.ai/volcano-crds >/dev/null 2>&1
+        printf 'package crds\n\nimport _ "volcano.sh/apis/pkg/apis/scheduling/v1beta1"\n' >crds.go
+        # The last version of the generator that does not need gengo.
+        go get sigs.k8s.io/controller-tools@v0.16.5 volcano.sh/apis@v1.13.0 golang.org/x/tools@v0.33.0 >/dev/null 2>&1
+        go run sigs.k8s.io/controller-tools/cmd/controller-gen crd \
+          paths=volcano.sh/apis/pkg/apis/scheduling/v1beta1 output:crd:dir=out)
+      cat "$folder/out/scheduling.volcano.sh_podgroups.yaml" >"$LEPTON_CACHE/go/$1.new"
+      ;;
+  esac
+  mv "$LEPTON_CACHE/go/$1.new" "$LEPTON_CACHE/go/$1"
+}
+
 for name in "$@"; do
-  [ -x "$place/$name" ] && continue
+  [ -e "$place/$name" ] && continue
   if [ "$name" = monitoring-crds ]; then
     monitoring_crds
+  elif [[ "$name" == *-crds ]]; then
+    if [ ! -e "$LEPTON_CACHE/go/$name" ]; then
+      say "fetching $name (a minute the first time)"
+      mkdir -p "$LEPTON_CACHE/go"
+      build_crds "$name"
+    fi
+    ln -sf "$LEPTON_CACHE/go/$name" "$place/$name"
   elif [ -n "${MODULE[$name]:-}" ]; then
     if [ ! -x "$LEPTON_CACHE/go/$name" ]; then
       say "building $name (minutes the first time)"

@@ -11,11 +11,13 @@ import { KubeApi } from '../../operator/kube/api.ts';
 import { KubeClient } from '../../operator/kube/client.ts';
 import { freePorts } from '../../worker/launch/ports.ts';
 import { Daemon, until } from './daemon.ts';
-
-export type Minor = '1.35' | '1.36' | '1.37';
+import { GANG_SCHEDULING, minorOf } from './minors.ts';
 
 export interface ControlPlaneOptions {
-  readonly minor?: Minor;
+  /** Kubernetes' own, which is off by default. */
+  readonly gangScheduling?: boolean;
+  /** Of the controller manager; default: all. */
+  readonly controllers?: string;
   /** Beside the API server. */
   readonly with?: readonly (
     | 'kube-controller-manager'
@@ -28,6 +30,8 @@ export interface ControlPlaneOptions {
     | 'promtool'
     | 'prometheus'
     | 'monitoring-crds'
+    | 'volcano-crds'
+    | 'scheduler-plugins-crds'
   )[];
   /** Controller manager and scheduler ask as often as they like: for measuring. */
   readonly unthrottled?: boolean;
@@ -90,10 +94,10 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   }
 }
 
-async function buildPrograms(options: Pick<ControlPlaneOptions, 'minor' | 'with'>) {
+async function buildPrograms(options: Pick<ControlPlaneOptions, 'with'>): Promise<string> {
   const names = ['etcd', 'kube-apiserver', ...(options.with ?? [])];
   const script = join(import.meta.dirname, 'build.sh');
-  const { stdout } = await run(script, [options.minor ?? '1.37', ...names], { maxBuffer: 2 ** 26 });
+  const { stdout } = await run(script, [minorOf(), ...names], { maxBuffer: 2 ** 26 });
   return stdout.trim();
 }
 
@@ -139,13 +143,14 @@ async function start(
   const adminConfig = await writeConfig('admin');
   if (options.with?.includes('kube-controller-manager'))
     daemon('kube-controller-manager', [
-      ...managerFlags(folder, adminConfig, certificate, managerPort),
+      ...managerFlags(options, folder, adminConfig, certificate, managerPort),
       ...(options.unthrottled ? ['--kube-api-qps=5000', '--kube-api-burst=5000'] : []),
     ]);
   if (options.with?.includes('kube-scheduler'))
     daemon('kube-scheduler', [
       `--config=${await writeSchedulerConfig(folder, adminConfig, options.unthrottled ?? false)}`,
       `--secure-port=${schedulerPort}`,
+      ...gateFlags(options),
       `--authentication-kubeconfig=${adminConfig}`,
       `--authorization-kubeconfig=${adminConfig}`,
     ]);
@@ -194,12 +199,17 @@ function etcdFlags(folder: string, port: number, peerPort: number): string[] {
   ];
 }
 
+function gateFlags({ gangScheduling = false }: ControlPlaneOptions): string[] {
+  return gangScheduling ? [`--feature-gates=${GANG_SCHEDULING[minorOf()].gates}`] : [];
+}
+
 function apiServerFlags(
-  { authorization = 'RBAC', flags = [], address }: ControlPlaneOptions,
+  options: ControlPlaneOptions,
   folder: string,
   port: number,
   etcdPort: number,
 ): string[] {
+  const { authorization = 'RBAC', flags = [], address, gangScheduling = false } = options;
   return [
     `--etcd-servers=http://127.0.0.1:${etcdPort}`,
     `--bind-address=${address === undefined ? '127.0.0.1' : '0.0.0.0'}`,
@@ -217,11 +227,19 @@ function apiServerFlags(
     '--allow-privileged=true',
     // The address of this server as an endpoint of `kubernetes.default`: none may be a loopback address.
     ...(address === undefined ? ['--endpoint-reconciler-type=none'] : [`--advertise-address=${address}`]),
+    ...gateFlags(options),
+    ...(gangScheduling ? [`--runtime-config=${GANG_SCHEDULING[minorOf()].served}`] : []),
     ...flags,
   ];
 }
 
-function managerFlags(folder: string, kubeconfig: string, certificate: string, port: number): string[] {
+function managerFlags(
+  options: ControlPlaneOptions,
+  folder: string,
+  kubeconfig: string,
+  certificate: string,
+  port: number,
+): string[] {
   return [
     `--kubeconfig=${kubeconfig}`,
     `--authentication-kubeconfig=${kubeconfig}`,
@@ -232,7 +250,8 @@ function managerFlags(folder: string, kubeconfig: string, certificate: string, p
     '--leader-elect=false',
     '--use-service-account-credentials=true',
     '--node-monitor-grace-period=20s',
-    '--controllers=*',
+    `--controllers=${options.controllers ?? '*'}`,
+    ...gateFlags(options),
   ];
 }
 
