@@ -197,6 +197,13 @@ export class OperatorMetrics {
       if (status?.progress?.samplesPerSecond !== undefined)
         self.set(labels, status.progress.samplesPerSecond);
     });
+    each('leptonjob_checkpoint_step', 'Step of the newest checkpoint', [], (self, labels, { status }) => {
+      if (status?.checkpoint) self.set(labels, status.checkpoint.step);
+    });
+    each('leptonjob_checkpoint_failing', '1 while checkpoints fail', [], (self, labels, { status }) => {
+      const condition = status?.conditions?.find(({ type }) => type === 'CheckpointFailing');
+      self.set(labels, condition?.status === 'True' ? 1 : 0);
+    });
     each(
       'leptonjob_goodput_ratio',
       'Share of the active time in which training went forward',

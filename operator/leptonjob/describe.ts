@@ -36,6 +36,7 @@ export function describe(seen: Seen, decided: LeptonJobStatus): LeptonJobStatus 
     worker: roleOf(seen, 'worker', decided.worker?.replicas ?? job.spec.worker.replicas),
     parameterServer: roleOf(seen, 'server', job.spec.parameterServer.replicas),
     ...progressOf(seen, decided),
+    ...checkpointOf(seen, decided),
     ...(output ? { output } : {}),
     goodput: goodputOf(before, phase, nowMs),
     conditions: conditionsOf(seen, decided, phase, waiting, time),
@@ -136,6 +137,15 @@ function reported(report: Report): NonNullable<LeptonJobStatus['progress']> {
   };
 }
 
+function checkpointOf(
+  { report }: Seen,
+  { checkpoint: known }: LeptonJobStatus,
+): Pick<LeptonJobStatus, 'checkpoint'> {
+  if (!report?.checkpoint) return known ? { checkpoint: known } : {};
+  const { step, uri } = report.checkpoint;
+  return { checkpoint: { step, uri: uri.slice(0, 1024) } };
+}
+
 function outputOf(
   { job, report, pods }: Seen,
   decided: LeptonJobStatus,
@@ -184,18 +194,22 @@ function goodputOf(
   };
 }
 
+type Wanted = readonly [type: ConditionType, holds: boolean, reason: string, message: string];
+
 function conditionsOf(
-  { job }: Seen,
+  { job, report }: Seen,
   decided: LeptonJobStatus,
   phase: Phase,
   waiting: Waiting | undefined,
   time: string,
 ): JobCondition[] {
   const refused = waiting !== undefined && REFUSALS.has(waiting.on);
-  const wanted: readonly [type: ConditionType, holds: boolean, reason: string, message: string][] = [
+  const known = new Map((decided.conditions ?? []).map((condition) => [condition.type, condition]));
+  const wanted: readonly Wanted[] = [
     ['Accepted', !refused, refused ? waiting.on : 'Accepted', refused ? waiting.message : ''],
     ['Suspended', phase === 'Suspended', phase === 'Suspended' ? 'Suspended' : 'Active', ''],
     ['Running', phase === 'Running', phase, waiting?.message ?? ''],
+    checkpointCondition(report, known.get('CheckpointFailing')),
     ['Succeeded', phase === 'Succeeded', phase === 'Succeeded' ? 'Succeeded' : 'NotFinished', ''],
     [
       'Failed',
@@ -204,7 +218,6 @@ function conditionsOf(
       phase === 'Failed' ? (decided.message ?? '') : '',
     ],
   ];
-  const known = new Map((decided.conditions ?? []).map((condition) => [condition.type, condition]));
   return wanted.map(([type, holds, reason, message]) => {
     const status = holds ? 'True' : 'False';
     const old = known.get(type);
@@ -223,6 +236,14 @@ function conditionsOf(
 
 const REFUSALS: ReadonlySet<WaitingOn> = new Set(['Refused', 'NameConflict', 'GangNotServed']);
 
+/** What is not heard stays as it was; the words are those of the first failure, so that no further one is news. */
+function checkpointCondition(report: Report | undefined, known: JobCondition | undefined): Wanted {
+  const before = known?.status === 'True' ? known.message : '';
+  const failing = report?.checkpoint ? (report.checkpoint.failing ?? '') : before;
+  if (failing === '') return ['CheckpointFailing', false, 'NotFailing', ''];
+  return ['CheckpointFailing', true, 'CHECKPOINT_WRITE_FAILED', before || failing];
+}
+
 /** Whether writing `next` over `before` would tell anybody something. The clock alone does not. */
 export function sameStatus(before: LeptonJobStatus | undefined, next: LeptonJobStatus): boolean {
   return before !== undefined && essence(before) === essence(next);
@@ -230,8 +251,8 @@ export function sameStatus(before: LeptonJobStatus | undefined, next: LeptonJobS
 
 /** As `sameStatus`, progress apart: that is written at intervals. */
 export function sameButProgress(before: LeptonJobStatus, next: LeptonJobStatus): boolean {
-  const { progress: _, ...old } = before;
-  const { progress: _2, ...now } = next;
+  const { progress: _, checkpoint: _2, ...old } = before;
+  const { progress: _3, checkpoint: _4, ...now } = next;
   return essence(old) === essence(now);
 }
 

@@ -69,6 +69,8 @@ export interface Report {
   readonly evaluation: Readonly<Record<string, number>>;
   readonly message?: string;
   readonly errorCode?: string;
+  /** The newest, and why none could be written since. */
+  readonly checkpoint?: { readonly step: number; readonly uri: string; readonly failing?: string } | null;
   readonly heardMs: number;
 }
 

@@ -37,6 +37,8 @@ export const EVENT_REASONS = [
   'Suspended',
   'Resumed',
   'DeadlineExceeded',
+  'CheckpointFailing',
+  'CheckpointWritten',
   'Succeeded',
   'Failed',
 ] as const;
@@ -61,7 +63,14 @@ export const WAITING_ON = [
 export type WaitingOn = (typeof WAITING_ON)[number];
 
 /** Types of conditions; docs/operate.md says of each what it means. */
-export const CONDITIONS = ['Accepted', 'Suspended', 'Running', 'Succeeded', 'Failed'] as const;
+export const CONDITIONS = [
+  'Accepted',
+  'Suspended',
+  'Running',
+  'CheckpointFailing',
+  'Succeeded',
+  'Failed',
+] as const;
 export type ConditionType = (typeof CONDITIONS)[number];
 
 /** Kueue's label of its queue, on jobs that it admits. */

@@ -7,7 +7,7 @@ import { describe } from './describe.ts';
 import { backOffMs, judge, type Verdict } from './failure.ts';
 import { choose, gather, hold, regroup, ungroup } from './gang/rules.ts';
 import type { JobEvent, Plan, PodEnd, PodView, Seen, Step } from './job.ts';
-import { podName, type Role } from './names.ts';
+import { type ConditionType, podName, type Role } from './names.ts';
 
 type Rule = (seen: Seen, status: LeptonJobStatus) => Plan | undefined;
 
@@ -27,6 +27,7 @@ const RULES: readonly Rule[] = [
   regroup,
   fail,
   replace,
+  tellCheckpoints,
 ];
 
 export function planLeptonJob(seen: Seen): Plan {
@@ -229,6 +230,22 @@ function replace({ pods, nowMs, limits }: Seen, status: LeptonJobStatus): Plan |
   return undefined;
 }
 
+/** Once when checkpoints cannot be written any more, once when they can again; the condition says which was told last. */
+function tellCheckpoints({ report }: Seen, status: LeptonJobStatus): Plan | undefined {
+  if (!report?.checkpoint) return undefined;
+  const { step, failing = '' } = report.checkpoint;
+  const told = isTrue(status, 'CheckpointFailing');
+  if (told === (failing !== '')) return undefined;
+  const event: JobEvent = told
+    ? { type: 'Normal', reason: 'CheckpointWritten', message: `a checkpoint of step ${step} is written` }
+    : {
+        type: 'Warning',
+        reason: 'CheckpointFailing',
+        message: `${failing}; the newest checkpoint is that of step ${step}`,
+      };
+  return record(status, [event]);
+}
+
 /** Children first, then every pod that has no place taken. */
 function assemble(seen: Seen, status: LeptonJobStatus): Plan {
   const { job, pods, missing, nowMs } = seen;
@@ -368,6 +385,10 @@ function finished(
     { type: phase, status: 'True' as const, reason, message: '', lastTransitionTime: time },
   ];
   return { ...rest, phase, conditions, completionTime: time, activeSeconds: activeMs(status, nowMs) / 1000 };
+}
+
+function isTrue({ conditions = [] }: LeptonJobStatus, wanted: ConditionType): boolean {
+  return conditions.some(({ type, status }) => type === wanted && status === 'True');
 }
 
 export function isFinished({ phase }: LeptonJobStatus): boolean {

@@ -111,6 +111,30 @@ test('counted once: one failure is one restart, however many passes see it', () 
   assert.deepEqual(cluster.created.slice(3), ['job-worker-1@1']);
 });
 
+test('checkpoints that fail are told once, and once when they are written again', () => {
+  const failing = (c: SmallCluster): string[] =>
+    (c.status?.conditions ?? [])
+      .filter(({ type }) => type === 'CheckpointFailing')
+      .map(({ status, message }) => `${status} ${message}`);
+  const cluster = tell([(c) => c.run(), (c) => c.say('Running')]);
+  assert.deepEqual(failing(cluster), ['False ']);
+  const events = (): string[] => cluster.events.filter((reason) => reason.startsWith('Checkpoint'));
+  for (const reason of ['first: ENOSPC', 'second: ENOSPC']) {
+    cluster.say('Running', 2, reason);
+    cluster.settle();
+    assert.deepEqual(failing(cluster), ['True first: ENOSPC']);
+    assert.deepEqual(events(), ['CheckpointFailing']);
+  }
+  assert.deepEqual(cluster.status?.checkpoint, { step: 0, uri: '/output/checkpoints/first' });
+  cluster.report = undefined; // the line to the coordinator is lost
+  cluster.settle();
+  assert.deepEqual(failing(cluster), ['True first: ENOSPC']);
+  cluster.say('Running', 3);
+  cluster.settle();
+  assert.deepEqual(failing(cluster), ['False ']);
+  assert.deepEqual(events(), ['CheckpointFailing', 'CheckpointWritten']);
+});
+
 test('random lives: every place at most once, restarts within the limit, rest in the end', () => {
   const act = fc.oneof(
     fc.constant((c: SmallCluster) => c.run()),

@@ -186,8 +186,9 @@ export class SmallCluster {
     );
   }
 
-  say(phase: Report['phase'], step = 1): void {
+  say(phase: Report['phase'], step = 1, failing = ''): void {
     this.report = {
+      checkpoint: { step: 0, uri: '/output/checkpoints/first', failing },
       phase,
       step,
       steps: 10,
