@@ -121,6 +121,11 @@ export class Membership {
     return this.#phase;
   }
 
+  /** How many workers share a step. */
+  get workers(): number {
+    return this.#options.workers;
+  }
+
   get baseEpoch(): number {
     return this.#base;
   }

@@ -8,6 +8,7 @@ import type { Directive } from '../protocol/gather.ts';
 import { Ledger, type LedgerMessage } from '../protocol/ledger.ts';
 import { Membership, type MembershipEffect, type MembershipMessage } from '../protocol/membership.ts';
 import { NormSum } from '../protocol/norm.ts';
+import { type Pace, paceOf } from '../protocol/pace.ts';
 import { Waits } from '../protocol/waits.ts';
 import type { CoordinationHandlers, Outbox } from '../transport/listener.ts';
 import type {
@@ -98,6 +99,7 @@ export class Coordinator implements CoordinationHandlers {
       log: options.log,
       now: () => ({
         plan: this.#plan!,
+        pace: this.#pace,
         epoch: this.#membership.baseEpoch,
         ledger: this.#ledger!.state(options.nowMs()),
       }),
@@ -237,19 +239,30 @@ export class Coordinator implements CoordinationHandlers {
   /** The first plan that comes is the job's; workers with another are refused by its digest. */
   #adopt(text: string): void {
     const plan = parsePlan(text);
-    const { config } = this.#options;
     this.#planText = text;
     this.#plan = plan;
-    this.#ledger = new Ledger({
-      workers: config.workers,
-      steps: plan.steps,
-      stepsPerEpoch: plan.stepsPerEpoch,
-      checkpointEvery: config.spec.checkpoint.everySteps,
-      evaluates: plan.evaluateSamples > 0,
-    });
     if (plan.clip.norm !== undefined) this.#norm = new NormSum(this.#trainableServers(), plan.clip.norm);
-    if (this.#stopAsked) this.#ledger.step({ kind: 'stop' });
-    this.#board.describe({ metrics: plan.metrics, steps: plan.steps, stepsPerEpoch: plan.stepsPerEpoch });
+    this.#openLedger(plan);
+  }
+
+  /** Steps and shares are counted for one number of workers. */
+  #openLedger({ metrics, evaluateSamples }: Plan): Ledger {
+    const { workers, steps, stepsPerEpoch } = this.#pace;
+    const ledger = new Ledger({
+      workers,
+      steps,
+      stepsPerEpoch,
+      checkpointEvery: this.#options.config.spec.checkpoint.everySteps,
+      evaluates: evaluateSamples > 0,
+    });
+    if (this.#stopAsked) ledger.step({ kind: 'stop' });
+    this.#ledger = ledger;
+    this.#board.describe({ metrics, steps, stepsPerEpoch });
+    return ledger;
+  }
+
+  get #pace(): Pace {
+    return paceOf(this.#plan!, this.#membership.workers);
   }
 
   #trainableServers(): number[] {
@@ -284,13 +297,18 @@ export class Coordinator implements CoordinationHandlers {
         const checkpoint = this.#cuts.restorePoint?.folder ?? '';
         this.#board.server(effect.server, { state: 'loading' });
         this.#servers.command(effect.server, {
-          load: { epoch: effect.epoch, plan: this.#planText, checkpoint },
+          load: {
+            epoch: effect.epoch,
+            plan: this.#planText,
+            checkpoint,
+            workers: this.#membership.workers,
+          },
         });
         break;
       }
       case 'restored': {
         const state = this.#cuts.restorePoint?.manifest.ledger;
-        this.#ledger!.step({ kind: 'restore', state, nowMs: this.#options.nowMs() });
+        this.#openLedger(this.#plan!).step({ kind: 'restore', state, nowMs: this.#options.nowMs() });
         this.#cuts.reset();
         this.#norm?.reset();
         if (this.#cuts.lastFolder !== '') this.#tellCheckpoint(effect.step);
@@ -323,7 +341,7 @@ export class Coordinator implements CoordinationHandlers {
 
   #answer(rank: number, response: { epoch: number; initialize: boolean }): void {
     const chunkLength = this.#options.config.testing.chunkLength;
-    this.#joins.answer(rank, { ...response, chunkLength });
+    this.#joins.answer(rank, { ...response, chunkLength, workers: this.#membership.workers });
   }
 
   #tellCheckpoint(step: number): void {

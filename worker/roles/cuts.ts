@@ -9,6 +9,7 @@ import { Cut, type CutMessage, type ShardFile } from '../protocol/cut.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { LedgerState } from '../protocol/ledger.ts';
 import type { MembershipMessage } from '../protocol/membership.ts';
+import type { Pace } from '../protocol/pace.ts';
 import type { CopyCommand } from '../transport/messages.ts';
 import type { Log } from './log.ts';
 import { digestOf, type Plan } from './plan.ts';
@@ -17,7 +18,12 @@ export interface CutsOptions {
   readonly config: RoleConfig;
   readonly checkpoints: Checkpoints;
   readonly log: Log;
-  readonly now: () => { readonly plan: Plan; readonly epoch: number; readonly ledger: LedgerState };
+  readonly now: () => {
+    readonly plan: Plan;
+    readonly pace: Pace;
+    readonly epoch: number;
+    readonly ledger: LedgerState;
+  };
   readonly command: (server: number, copy: CopyCommand) => void;
   readonly found: (message: Extract<MembershipMessage, { kind: 'restorePoint' }>) => void;
   readonly taken: (step: number) => void;
@@ -84,7 +90,7 @@ export class Cuts {
     const own = await checkpoints.newest(config.job.run, complain);
     const foreign = !own && config.resume ? await checkpoints.newest(undefined, complain) : undefined;
     const found = own ?? foreign;
-    const point = found && { ...found, manifest: atPace(found.manifest, now().plan) };
+    const point = found && { ...found, manifest: atPace(found.manifest, now().pace) };
     if (point && point.manifest.layoutDigest !== layoutDigest(now().plan))
       throw new RuntimeError(
         'CHECKPOINT_MISMATCH',
@@ -150,7 +156,7 @@ export class Cuts {
 
   #manifestOf(step: number, files: ShardFile[]): Manifest {
     const { config, now } = this.#options;
-    const { plan } = now();
+    const { plan, pace } = now();
     return {
       format: 'lepton/checkpoint',
       version: 1,
@@ -161,7 +167,7 @@ export class Cuts {
       seed: config.seed,
       layoutDigest: layoutDigest(plan),
       arenaLength: plan.layout.length,
-      stepsPerEpoch: plan.stepsPerEpoch,
+      stepsPerEpoch: pace.stepsPerEpoch,
       ledger: this.#written!.ledger,
       files,
     };

@@ -4,7 +4,7 @@ import type { Engine } from '../../native/engine.ts';
 import type { RoleConfig } from '../../protos/role-config.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { openDataset } from '../data/open.ts';
-import { checkBatchSize, stepsPerEpoch } from '../data/order.ts';
+import { checkBatchSize } from '../data/order.ts';
 import { splitDataset } from '../data/views.ts';
 import { lossesOf } from '../model/compile.ts';
 import { modelFromSpec, type ProgramData } from '../model/from-spec.ts';
@@ -24,9 +24,8 @@ export async function openWorkload(config: RoleConfig, engine: Engine): Promise<
   const { config: compiled, metrics } = model.compiled;
   const losses = lossesOf(compiled, model.network);
   const engineModel = engine.createModel(model.graph, { losses, seed, rank, threads });
-  const perEpoch = spec.training.stepsPerEpoch ?? stepsPerEpoch(train.length, batchSize, workers);
+  const { stepsPerEpoch } = spec.training;
   const { optimizer, learningRate } = resolveOptimizer(compiled.optimizer);
-  const factor = scheduleFactor(compiled.schedule, epochs * perEpoch);
   return {
     engineModel,
     train,
@@ -34,11 +33,11 @@ export async function openWorkload(config: RoleConfig, engine: Engine): Promise<
     shuffle: spec.data?.shuffle ?? true,
     batchSize,
     epochs,
-    stepsPerEpoch: perEpoch,
+    ...(stepsPerEpoch === undefined ? {} : { stepsPerEpoch }),
     optimizer,
     clip: compiled.clip,
     metrics,
-    learningRate: (step) => learningRate * factor(step),
+    learningRate: (step, steps) => learningRate * scheduleFactor(compiled.schedule, steps)(step),
     initialParameters: () => model.initialParameters(engineModel.layout, seed),
     modelConfig: model.toJSON(),
     async [Symbol.asyncDispose]() {

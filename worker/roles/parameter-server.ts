@@ -1,11 +1,12 @@
 // One parameter server: carries out what the exchange decides, on the arrays of its shard. The coordinator commands it.
 import type { Engine } from '../../native/engine.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
-import { atPace, type Pace } from '../checkpoint/cursor.ts';
+import { atPace } from '../checkpoint/cursor.ts';
 import { planChunks, planShards } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import { Exchange, type ExchangeEffect, type ExchangeMessage } from '../protocol/exchange.ts';
 import type { Directive } from '../protocol/gather.ts';
+import { type Pace, paceOf } from '../protocol/pace.ts';
 import type { ExchangeHandlers, Inbox, Outbox } from '../transport/listener.ts';
 import type {
   AttendRequest,
@@ -26,7 +27,6 @@ export interface ParameterServerOptions {
   readonly engine: Engine;
   readonly index: number;
   readonly servers: number;
-  readonly workers: number;
   readonly chunkLength: number;
   readonly checkpoints: Checkpoints;
   /** To the coordinator. */
@@ -44,6 +44,7 @@ interface Loaded {
   readonly exchange: Exchange;
   readonly arrays: ShardArrays;
   readonly trainableLength: number;
+  readonly workers: number;
 }
 
 interface Streams {
@@ -120,7 +121,8 @@ export class ParameterServer implements ExchangeHandlers {
 
   /** The streams of a rank's newest session; those of an older one end. */
   #own({ rank, epoch }: { rank: number; epoch: number }): Streams {
-    const { workers } = this.#options;
+    if (!this.#loaded) throw new RuntimeError('NOT_READY', 'stream: this server has no parameters yet');
+    const { workers } = this.#loaded;
     if (rank >= workers)
       throw new RuntimeError('BAD_MESSAGE', `stream: expected a rank below ${workers}, got ${rank}`);
     const streams = this.#streams.get(rank);
@@ -192,8 +194,8 @@ export class ParameterServer implements ExchangeHandlers {
     for (const rank of ranks) this.#streams.get(rank)?.pull?.write(message);
   }
 
-  async #load({ epoch, plan: text, checkpoint }: LoadCommand): Promise<void> {
-    const { engine, index, servers, workers, chunkLength } = this.#options;
+  async #load({ epoch, plan: text, checkpoint, workers }: LoadCommand): Promise<void> {
+    const { engine, index, servers, chunkLength } = this.#options;
     if (epoch <= this.#loading) return; // repeated or late
     this.#loading = epoch;
     this.#loaded = undefined;
@@ -206,9 +208,10 @@ export class ParameterServer implements ExchangeHandlers {
     const shard = planShards(planChunks(layout, chunkLength), servers)[index]!;
     const arrays = new ShardArrays(engine, { shard, trainableLength, optimizer, clipValue: clip.value });
     const exchange = new Exchange({ workers, chunks: shard.chunks, clipByNorm: clip.norm !== undefined });
-    const step = checkpoint === '' ? undefined : await this.#restore(checkpoint, arrays, plan);
+    const step =
+      checkpoint === '' ? undefined : await this.#restore(checkpoint, arrays, paceOf(plan, workers));
     if (this.#loading !== epoch) return; // a newer command came meanwhile
-    this.#loaded = { epoch, exchange, arrays, trainableLength };
+    this.#loaded = { epoch, exchange, arrays, trainableLength, workers };
     this.#apply(step === undefined ? { kind: 'clear', epoch } : { kind: 'load', epoch, step });
     this.#report(epoch, { loaded: { shardBytes: arrays.sizeBytes } });
   }

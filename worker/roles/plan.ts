@@ -1,19 +1,18 @@
-// What the workers tell the servers about a job: everything a server needs of model and data, as plain data. No user code.
+// What the workers tell the servers about a job: everything a server needs of model and data, as plain data. No user code, and
+// nothing that depends on how many workers there are.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { ArenaLayout, OptimizerSpec } from '../../native/engine.ts';
 import { RuntimeError } from '../protocol/errors.ts';
+import type { Work } from '../protocol/pace.ts';
 
-export interface Plan {
+export interface Plan extends Work {
   readonly layout: ArenaLayout;
   readonly optimizer: OptimizerSpec;
   readonly clip: { readonly norm?: number; readonly value?: number };
   /** Names of the sums of each share, the loss first. */
   readonly metrics: readonly string[];
-  readonly trainSamples: number;
   readonly evaluateSamples: number;
-  readonly steps: number;
-  readonly stepsPerEpoch: number;
   /** model.json without the weights. */
   readonly model: unknown;
 }
@@ -38,8 +37,9 @@ const planSchema = z.object({
   metrics: z.array(z.string()).min(1),
   trainSamples: count,
   evaluateSamples: count,
-  steps: count,
-  stepsPerEpoch: count.min(1),
+  batchSize: count.min(1),
+  epochs: count.min(1),
+  stepsPerEpoch: count.min(1).optional(),
   model: z.unknown(),
 });
 

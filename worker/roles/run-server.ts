@@ -140,7 +140,6 @@ function serverOptions(config: RoleConfig, engine: Engine, checkpoints: Checkpoi
     engine,
     index: config.rank,
     servers: config.servers.length,
-    workers: config.workers,
     chunkLength: config.testing.chunkLength,
     checkpoints,
     log,

@@ -7,6 +7,7 @@ import { prefetch } from '../data/prefetch.ts';
 import { CHUNK_LENGTH } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Directive } from '../protocol/gather.ts';
+import { type Pace, paceOf } from '../protocol/pace.ts';
 import { CoordinationClient, ExchangeClient } from '../transport/clients.ts';
 import { openSecurity } from '../transport/security.ts';
 import { PROTOCOL } from '../transport/services.ts';
@@ -31,8 +32,8 @@ export class Trainer {
   readonly #servers: readonly ExchangeClient[];
   readonly #pulse: Pulse;
   readonly #planText: string;
-  /** Steps in one pass over the data. */
-  readonly #stepsPerPass: number;
+  /** Of the number of workers that the newest session is one of. */
+  #pace: Pace;
   #lastProgressMs = performance.now();
 
   constructor(config: RoleConfig, workload: Workload, log: Log) {
@@ -46,7 +47,7 @@ export class Trainer {
     this.#servers = config.servers.map((address) => new ExchangeClient(peer(address)));
     this.#pulse = new Pulse(this.#coordinator, config.rank);
     this.#planText = JSON.stringify(planOf(workload));
-    this.#stepsPerPass = stepsPerEpoch(workload.train.length, workload.batchSize, config.workers);
+    this.#pace = this.#paceWith(config.workers);
   }
 
   async run(): Promise<Directive> {
@@ -96,7 +97,8 @@ export class Trainer {
     const { engineModel } = this.#workload;
     for (;;) {
       const request = { protocol: PROTOCOL, rank, attempt, plan: this.#planText };
-      const { epoch, initialize, chunkLength } = await this.#coordinator.join(request, JOIN_CALL_MS);
+      const { epoch, initialize, chunkLength, workers } = await this.#coordinator.join(request, JOIN_CALL_MS);
+      this.#pace = this.#paceWith(workers);
       const options: SessionOptions = {
         servers: this.#servers,
         rank,
@@ -141,7 +143,7 @@ export class Trainer {
     const share: Share = {
       step,
       weight: batch.size / batchSize,
-      learningRate: this.#workload.learningRate(step),
+      learningRate: this.#workload.learningRate(step, this.#pace.steps),
     };
     session.computing();
     if (batch.size === 0) {
@@ -168,20 +170,28 @@ export class Trainer {
 
   /** At the end of an epoch, before the next step: so a worker that comes back knows from the step what it still owes. */
   async #maybeEvaluate(step: number, epoch: number): Promise<void> {
-    const { evaluate, stepsPerEpoch: perEpoch } = this.#workload;
+    const { evaluate } = this.#workload;
+    const { workers, stepsPerEpoch: perEpoch } = this.#pace;
     if (!evaluate || step === 0 || step % perEpoch !== 0) return;
-    const { rank, workers, deadlines } = this.#config;
+    const { rank, deadlines } = this.#config;
     this.#pulse.enter('evaluating');
     const totals = await evaluateShare(this.#workload, evaluate, rank, workers);
     await this.#coordinator.reportEvaluation({ rank, epoch, step, totals }, deadlines.callSeconds * 1000);
     this.#pulse.enter('running');
   }
 
+  #paceWith(workers: number): Pace {
+    const { train, batchSize, epochs, stepsPerEpoch: fixed } = this.#workload;
+    const work = { trainSamples: train.length, batchSize, epochs };
+    return paceOf(fixed === undefined ? work : { ...work, stepsPerEpoch: fixed }, workers);
+  }
+
   /** This rank's samples of every step from `first` on: a function of the seed alone. */
   #batchesFrom(first: number): AsyncIterator<Batch> {
     const { train, batchSize, shuffle } = this.#workload;
-    const { seed, rank, workers } = this.#config;
-    const stepsPerPass = this.#stepsPerPass;
+    const { seed, rank } = this.#config;
+    const { workers } = this.#pace;
+    const stepsPerPass = stepsPerEpoch(train.length, batchSize, workers);
     function* requests() {
       let pass = -1;
       let order = new Uint32Array(0);
@@ -199,6 +209,7 @@ export class Trainer {
 
 function planOf(workload: Workload): Plan {
   const { engineModel, optimizer, clip, metrics, train, evaluate, modelConfig } = workload;
+  const { batchSize, epochs, stepsPerEpoch: fixed } = workload;
   return {
     layout: engineModel.layout,
     optimizer,
@@ -206,8 +217,9 @@ function planOf(workload: Workload): Plan {
     metrics: ['loss', ...metrics.map(({ name }) => name)],
     trainSamples: train.length,
     evaluateSamples: evaluate?.length ?? 0,
-    steps: workload.epochs * workload.stepsPerEpoch,
-    stepsPerEpoch: workload.stepsPerEpoch,
+    batchSize,
+    epochs,
+    ...(fixed === undefined ? {} : { stepsPerEpoch: fixed }),
     model: modelConfig,
   };
 }

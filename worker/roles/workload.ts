@@ -19,11 +19,13 @@ export interface Workload extends AsyncDisposable {
   readonly shuffle: boolean;
   readonly batchSize: number;
   readonly epochs: number;
-  readonly stepsPerEpoch: number;
+  /** Where the manifest says how long an epoch is. */
+  readonly stepsPerEpoch?: number;
   readonly optimizer: OptimizerSpec;
   readonly clip: { readonly norm?: number; readonly value?: number };
   readonly metrics: readonly WorkloadMetric[];
-  learningRate(step: number): number;
+  /** Of a step among all `steps` of the job. */
+  learningRate(step: number, steps: number): number;
   initialParameters(): Float32Array;
   /** model.json without the weights. */
   readonly modelConfig: unknown;

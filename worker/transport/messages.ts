@@ -17,6 +17,7 @@ export interface JoinResponse {
   readonly epoch: number;
   readonly initialize: boolean;
   readonly chunkLength: number;
+  readonly workers: number;
 }
 
 export interface HeartbeatRequest {
@@ -49,6 +50,7 @@ export interface LoadCommand {
   readonly epoch: number;
   readonly plan: string;
   readonly checkpoint: string;
+  readonly workers: number;
 }
 export interface CopyCommand {
   readonly epoch: number;

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type RoleConfig, type RoleConfigInput, roleConfigSchema } from '../../../protos/role-config.ts';
 import type { Batch, Dataset } from '../../../worker/data/dataset.ts';
-import { stepsPerEpoch } from '../../../worker/data/order.ts';
 import { freePorts } from '../../../worker/launch/ports.ts';
 import { Random } from '../../../worker/random/philox.ts';
 import type { Log } from '../../../worker/roles/log.ts';
@@ -86,7 +85,7 @@ export async function configsOf(job: SmallJob): Promise<RoleConfig[]> {
   ];
 }
 
-export function workloadOf({ workers, batchSize, epochs, clipNorm }: SmallJob): Workload {
+export function workloadOf({ batchSize, epochs, clipNorm }: SmallJob): Workload {
   const engineModel = plainEngine.createModel({
     inputs: [],
     nodes: [],
@@ -104,7 +103,6 @@ export function workloadOf({ workers, batchSize, epochs, clipNorm }: SmallJob): 
     shuffle: true,
     batchSize,
     epochs,
-    stepsPerEpoch: stepsPerEpoch(train.length, batchSize, workers),
     optimizer: { optimizer: 'sgd', momentum: 0.9, nesterov: false },
     clip: clipNorm === undefined ? {} : { norm: clipNorm },
     metrics: [{ name: 'predicted', total: ([output]) => output!.reduce((sum, value) => sum + value, 0) }],
