@@ -92,7 +92,8 @@ export type RoleConfigInput = z.input<typeof roleConfigSchema>;
 
 /** How a process ended, for whoever looks after its connection is gone: at most 4,096 bytes of JSON. */
 export const lastWordsSchema = z.object({
-  phase: z.enum(['Succeeded', 'Failed', 'Stopped']),
+  /** Left: the job does without this worker and goes on. */
+  phase: z.enum(['Succeeded', 'Failed', 'Stopped', 'Left']),
   code: z.string().max(64).optional(),
   message: z.string().max(2048).optional(),
   step: z.int().min(0).optional(),

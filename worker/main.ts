@@ -33,8 +33,8 @@ async function main(argv: readonly string[]): Promise<void> {
 async function run(config: RoleConfig, log: Log): Promise<LastWords | undefined> {
   if (config.role === 'server') return await runServer(config, engine, log);
   await using workload = await openWorkload(config, engine);
-  await new Trainer(config, workload, log).run();
-  return undefined;
+  const end = await new Trainer(config, workload, log).run();
+  return end === 'leave' ? { phase: 'Left' } : undefined;
 }
 
 /**

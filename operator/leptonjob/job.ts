@@ -30,7 +30,7 @@ export interface PodEnd {
 }
 
 export interface Words {
-  readonly phase: 'Succeeded' | 'Failed' | 'Stopped';
+  readonly phase: 'Succeeded' | 'Failed' | 'Stopped' | 'Left';
   readonly step?: number;
   readonly steps?: number;
   readonly metrics?: Readonly<Record<string, number>>;
@@ -50,7 +50,7 @@ export interface PodView {
   readonly terminatingSinceMs?: number;
   /** Of a failed pod. */
   readonly end?: PodEnd;
-  /** Of the coordinating server when it has ended. */
+  /** Of a process that has ended well: the coordinating server, or a worker that the job does without. */
   readonly words?: Words;
   /** What a pending pod waits for. */
   readonly waiting?: { readonly on: WaitingOn; readonly message: string };

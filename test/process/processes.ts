@@ -20,6 +20,7 @@ export interface TestJob {
   readonly epochs?: number;
   readonly stepsPerEpoch?: number;
   readonly everySteps?: number;
+  readonly keep?: number;
   readonly maxRestarts?: number;
   readonly directory?: string;
   readonly resume?: boolean;
@@ -45,7 +46,7 @@ export async function startJob(job: TestJob, directory: string): Promise<Watched
     },
     worker: { replicas: job.workers },
     parameterServer: { replicas: job.servers ?? 1 },
-    checkpoint: { everySteps: job.everySteps ?? 1000 },
+    checkpoint: { everySteps: job.everySteps ?? 1000, keep: job.keep ?? 3 },
     maxRestarts: job.maxRestarts ?? 0,
   });
   const { resume = false, testing, deadlines } = job;
@@ -86,6 +87,10 @@ export class WatchedJob implements AsyncDisposable {
 
   stop(): Promise<void> {
     return this.#job.stop();
+  }
+
+  resize(workers: number): Promise<void> {
+    return this.#job.resize(workers);
   }
 
   /** Resolves with true as soon as `holds`; with false when the job has ended before. */

@@ -38,6 +38,8 @@ export interface LocalJob extends AsyncDisposable {
   readonly finished: Promise<JobResult>;
   /** Writes a checkpoint, then ends all children. */
   stop(): Promise<void>;
+  /** Goes on with another number of workers; resolves when it does, or when the job has ended. The last call counts. */
+  resize(workers: number): Promise<void>;
 }
 
 /** Time for a checkpoint and a graceful end after `stop`. */
@@ -45,6 +47,8 @@ const STOP_MS = 30_000;
 /** Time in which processes of a finished job end by themselves. */
 const END_MS = 2000;
 const WATCH_RETRY_MS = 100;
+const RESIZE_CALL_MS = 5000;
+const RESIZE_RETRY_MS = 500;
 
 /** Starts all processes. Problems of the job itself show in `finished`; throws where the host refuses (folders, ports). */
 export async function startLocalJob(options: LocalJobOptions): Promise<LocalJob> {
@@ -77,7 +81,7 @@ class ProcessJob implements LocalJob {
   readonly #servers: readonly string[];
   readonly #security = { kind: 'token', token: newToken() } as const;
   readonly #run = randomBytes(5).toString('hex');
-  readonly #slots: readonly Slot[];
+  readonly #slots: Slot[];
   readonly #restarts: Restarts;
   readonly #coordinator: CoordinationClient;
   readonly #result = Promise.withResolvers<JobResult>();
@@ -90,6 +94,8 @@ class ProcessJob implements LocalJob {
   #reported: ReportedProgress;
   #watch: Incoming<ReportedProgress> | undefined;
   #deadline: NodeJS.Timeout | undefined;
+  /** The number of workers that was asked for last. */
+  #workers: number;
   #stopAsked = false;
   #over = false;
 
@@ -98,17 +104,10 @@ class ProcessJob implements LocalJob {
     this.#configs = configs;
     this.#servers = ports.map((port) => `127.0.0.1:${port}`);
     this.#restarts = new Restarts(options.spec);
-    const slot = (role: Slot['role'], rank: number): Slot => ({
-      role,
-      rank,
-      attempt: 0,
-      state: 'starting',
-      child: undefined,
-      known: false,
-    });
+    this.#workers = options.spec.worker.replicas;
     this.#slots = [
-      ...ports.map((_, rank) => slot('server', rank)),
-      ...Array.from({ length: options.spec.worker.replicas }, (_, rank) => slot('worker', rank)),
+      ...ports.map((_, rank) => newSlot('server', rank)),
+      ...Array.from({ length: this.#workers }, (_, rank) => newSlot('worker', rank)),
     ];
     this.#reported = emptyProgress(options.spec);
     const chunkBytes = 2 ** 20;
@@ -167,6 +166,29 @@ class ProcessJob implements LocalJob {
     await this.finished;
   }
 
+  async resize(workers: number): Promise<void> {
+    this.#workers = workers;
+    while (!this.#over && this.#workers === workers && this.#reported.workerCount !== workers) {
+      for (let rank = 0; rank < workers; rank++) await this.#wantWorker(rank);
+      // Who has left does not come back for a boundary that an earlier coordinator had reached.
+      const gone = this.#slots.some(
+        ({ role, rank, state }) => role === 'worker' && rank >= workers && state === 'done',
+      );
+      await this.#coordinator.resize({ workers, gone }, RESIZE_CALL_MS).catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, RESIZE_RETRY_MS));
+    }
+  }
+
+  /** Starts a worker that is not there yet, or has left. */
+  async #wantWorker(rank: number): Promise<void> {
+    const found = this.#slots.find((slot) => slot.role === 'worker' && slot.rank === rank);
+    if (found && found.state !== 'done') return;
+    const slot = found ?? newSlot('worker', rank);
+    if (found) slot.attempt++;
+    else this.#slots.push(slot);
+    await this.#startSlot(slot);
+  }
+
   /** Ends everything at once, without a checkpoint unless the job is over. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#over) await this.#close('Stopped');
@@ -191,7 +213,7 @@ class ProcessJob implements LocalJob {
       role,
       rank,
       attempt,
-      workers: spec.worker.replicas,
+      workers: role === 'server' ? this.#reported.workerCount : Math.max(this.#workers, rank + 1),
       servers: [...this.#servers],
       security: this.#security,
       spec,
@@ -329,6 +351,10 @@ class ProcessJob implements LocalJob {
   }
 }
 
+function newSlot(role: Slot['role'], rank: number): Slot {
+  return { role, rank, attempt: 0, state: 'starting', child: undefined, known: false };
+}
+
 function emptyProgress(spec: LeptonJobSpec): ReportedProgress {
   const phase: JobPhase = 'Starting';
   return {
@@ -342,6 +368,7 @@ function emptyProgress(spec: LeptonJobSpec): ReportedProgress {
     metrics: {},
     evaluation: {},
     samplesPerSecond: 0,
+    workerCount: spec.worker.replicas,
     workers: Array.from({ length: spec.worker.replicas }, (_, rank) => ({
       rank,
       state: 'starting',

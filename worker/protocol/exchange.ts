@@ -181,11 +181,12 @@ export class Exchange {
   /** A session of an older epoch is refused whatever it says; so is a rank that does not exist. */
   #refusal({ kind, rank, epoch }: Speaker & { kind: string }): ExchangeEffect[] | undefined {
     const { workers } = this.#options;
-    if (!Number.isInteger(rank) || rank < 0 || rank >= workers)
-      return [refuse('BAD_MESSAGE', `${kind}: expected a rank below ${workers}, got ${rank}`)];
     if (this.#phase === 'unloaded')
       return [refuse('NOT_READY', `${kind}: this server has no parameters yet`)];
-    const session = Math.max(this.#baseEpoch, this.#sessions[rank]!);
+    // A rank that the job does without by now may still speak under its old epoch.
+    if (epoch >= this.#baseEpoch && !(Number.isInteger(rank) && rank >= 0 && rank < workers))
+      return [refuse('BAD_MESSAGE', `${kind}: expected a rank below ${workers}, got ${rank}`)];
+    const session = Math.max(this.#baseEpoch, this.#sessions[rank] ?? 0);
     if (epoch < session)
       return [
         refuse('OLD_EPOCH', `${kind} of rank ${rank}: expected epoch ${session} or newer, got ${epoch}`),

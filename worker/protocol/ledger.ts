@@ -2,6 +2,7 @@
 // totals are folded in rank order. Decides when a step begins, when a cut is due, when the job has ended. No numbers of the model.
 import type { RuntimeErrorCode } from './errors.ts';
 import type { Directive } from './gather.ts';
+import { mayBegin, type Pace } from './pace.ts';
 
 export interface LedgerOptions {
   readonly workers: number;
@@ -51,7 +52,13 @@ export type LedgerMessage =
   | { readonly kind: 'cutTaken'; readonly step: number }
   /** The checkpoint of `step` is committed. */
   | { readonly kind: 'committed'; readonly step: number }
-  | { readonly kind: 'stop' };
+  /** No checkpoint of `step` could be made. */
+  | { readonly kind: 'abandoned'; readonly step: number }
+  | { readonly kind: 'stop' }
+  /** Go no further than the next boundary from which this number of workers can go on; the present number takes it back. */
+  | ({ readonly kind: 'resize' } & Pick<Pace, 'workers' | 'samplesPerStep' | 'fixed'>)
+  /** Go no further than the next boundary: this process is about to end. */
+  | { readonly kind: 'hold' };
 
 export type LedgerEffect =
   | { readonly kind: 'refuse'; readonly code: RuntimeErrorCode; readonly message: string }
@@ -59,7 +66,11 @@ export type LedgerEffect =
   | { readonly kind: 'begin'; readonly step: number; readonly directive: Directive }
   | { readonly kind: 'epochEnded'; readonly record: LedgerEpoch }
   | { readonly kind: 'evaluated'; readonly record: LedgerEpoch }
-  | { readonly kind: 'ended'; readonly directive: Exclude<Directive, 'train'> };
+  | { readonly kind: 'ended'; readonly directive: Exclude<Directive, 'train'> }
+  /** The boundary that `resize` asked for is reached, and its checkpoint is committed. */
+  | { readonly kind: 'boundary'; readonly step: number; readonly workers: number }
+  /** The same for `hold`. */
+  | { readonly kind: 'held'; readonly step: number };
 
 interface Fold {
   samples: number;
@@ -81,6 +92,10 @@ export class Ledger {
   #begun = -1;
   #directive: Directive = 'train';
   #committed = -1;
+  /** The newest step before which a cut is taken. */
+  #taken = -1;
+  #next: Extract<LedgerMessage, { kind: 'resize' }> | undefined;
+  #holding = false;
   #ended = false;
 
   constructor(options: LedgerOptions) {
@@ -135,14 +150,48 @@ export class Ledger {
       case 'evaluation':
         return this.#evaluation(message);
       case 'cutTaken':
-        return message.step === this.#step && this.#begun < this.#step ? this.#begin() : [];
+        this.#taken = Math.max(this.#taken, message.step);
+        return this.#atBoundary();
       case 'committed':
         this.#committed = Math.max(this.#committed, message.step);
-        return this.#maybeEnded();
+        return [...this.#atBoundary(), ...this.#maybeEnded()];
+      case 'abandoned':
+        return this.#abandon(message.step);
       case 'stop':
         this.#stopping = true;
-        return [];
+        return this.#atBoundary();
+      case 'resize':
+        this.#next = message;
+        return this.#atBoundary();
+      case 'hold':
+        this.#holding = true;
+        return this.#atBoundary();
     }
+  }
+
+  /** Between two steps: whether the next begins, or somebody waits for this moment. */
+  #atBoundary(): LedgerEffect[] {
+    const step = this.#step;
+    if (this.#begun === step) return [];
+    const stays = this.#stays();
+    if (!stays) return this.#taken === step ? this.#begin() : [];
+    return this.#committed === step ? [{ ...stays, step }] : [];
+  }
+
+  /** Who waited for this boundary waits for the next: training goes on. */
+  #abandon(step: number): LedgerEffect[] {
+    const standing = this.#begun < this.#step && this.#taken === this.#step;
+    return step === this.#step && standing && this.#stays() ? this.#begin() : [];
+  }
+
+  /** Why no step begins from here, whatever is cut. A run that stops or is at its end goes on to that. */
+  #stays(): { kind: 'held' } | { kind: 'boundary'; workers: number } | undefined {
+    if (this.#stopping || this.#step === this.#options.steps) return undefined;
+    if (this.#holding) return { kind: 'held' };
+    const next = this.#next;
+    if (!next || next.workers === this.#options.workers || !mayBegin(next, this.#train.samples))
+      return undefined;
+    return { kind: 'boundary', workers: next.workers };
   }
 
   #restore(state: LedgerState | undefined, nowMs: number): LedgerEffect[] {
@@ -155,6 +204,7 @@ export class Ledger {
     this.#evaluations = new Map();
     this.#begun = -1;
     this.#committed = -1;
+    this.#taken = -1;
     this.#ended = false;
     return [];
   }
@@ -180,7 +230,8 @@ export class Ledger {
     this.#step++;
     const effects = this.#step % this.#options.stepsPerEpoch === 0 ? this.#endEpoch(nowMs) : [];
     const { steps, checkpointEvery } = this.#options;
-    const cut = this.#stopping || this.#step === steps || this.#step % checkpointEvery === 0;
+    const due = this.#stopping || this.#step === steps || this.#step % checkpointEvery === 0;
+    const cut = due || this.#stays() !== undefined;
     return [...effects, ...(cut ? [{ kind: 'cut', step: this.#step } as const] : this.#begin())];
   }
 

@@ -1,11 +1,15 @@
 // Who belongs to the job and under which epoch: servers enlist and load, workers join and are admitted, whoever is lost is
-// replaced. Time comes in as a number; sending and loading are effects.
+// replaced, and how many there are may change. Time comes in as a number; sending and loading are effects.
 import type { RuntimeErrorCode } from './errors.ts';
 
 /** Epochs of one life of the coordinator; its next life starts above them, so no epoch is ever given twice. */
 export const EPOCHS_PER_ATTEMPT = 2 ** 20;
 
+/** No job has more workers. */
+const MOST_WORKERS = 1024;
+
 export interface MembershipOptions {
+  /** At first; until somebody asks for another number, ranks above wait for that. */
   readonly workers: number;
   readonly servers: number;
   /** How often the coordinator's process was started before. */
@@ -38,6 +42,10 @@ export type MembershipMessage =
     }
   | { readonly kind: 'heartbeat'; readonly rank: number; readonly epoch: number; readonly nowMs: number }
   | { readonly kind: 'leave'; readonly rank: number; readonly epoch: number }
+  /** Somebody wants another number of workers. `gone`: ranks above are not there any more, so no boundary can be waited for. */
+  | { readonly kind: 'resize'; readonly workers: number; readonly gone: boolean }
+  /** The boundary that `resizeAtBoundary` asked for is reached, and its checkpoint is committed. */
+  | { readonly kind: 'boundary'; readonly workers: number }
   | { readonly kind: 'tick'; readonly nowMs: number };
 
 export type MembershipEffect =
@@ -62,6 +70,12 @@ export type MembershipEffect =
   | { readonly kind: 'askInitial'; readonly rank: number; readonly epoch: number }
   | { readonly kind: 'admit'; readonly rank: number; readonly epoch: number }
   | { readonly kind: 'rejoin'; readonly rank: number }
+  /** The number of workers to go on with from the next fitting boundary; the present one: nothing is to change any more. */
+  | { readonly kind: 'resizeAtBoundary'; readonly workers: number }
+  /** From now on the job has this number of workers. */
+  | { readonly kind: 'resized'; readonly workers: number }
+  /** This worker is not needed: it may end. */
+  | { readonly kind: 'dismiss'; readonly rank: number }
   | { readonly kind: 'lost'; readonly rank: number };
 
 /** A worker that has joined and says nothing. */
@@ -102,19 +116,20 @@ export class Membership {
   #foreign = false;
   #digest: string | undefined;
   #lastTickMs: number | undefined;
-  readonly #members: Member[];
+  /** By rank: those of the job, and newcomers. */
+  readonly #members = new Map<number, Member>();
+  #workers: number;
+  /** The number that somebody asked this life of the coordinator for. */
+  #asked: number | undefined;
+  /** What the next boundary is for; the present number while nothing is to change. */
+  #next: number;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#epoch = options.attempt * EPOCHS_PER_ATTEMPT;
-    this.#members = Array.from({ length: options.workers }, () => ({
-      attempt: 0,
-      epoch: 0,
-      formerEpoch: 0,
-      waiting: false,
-      lastSeenMs: 0,
-      state: 'absent',
-    }));
+    this.#workers = options.workers;
+    this.#next = options.workers;
+    this.#keepPlaces();
   }
 
   get phase(): Phase {
@@ -123,7 +138,12 @@ export class Membership {
 
   /** How many workers share a step. */
   get workers(): number {
-    return this.#options.workers;
+    return this.#workers;
+  }
+
+  /** How many are to share a step from the next fitting boundary on. */
+  get nextWorkers(): number {
+    return this.#next;
   }
 
   get baseEpoch(): number {
@@ -131,7 +151,7 @@ export class Membership {
   }
 
   stateOf(rank: number): Member['state'] {
-    return this.#members[rank]?.state ?? 'absent';
+    return this.#members.get(rank)?.state ?? 'absent';
   }
 
   /** The newest epoch that anybody was given. */
@@ -140,20 +160,20 @@ export class Membership {
   }
 
   attemptOf(rank: number): number {
-    return this.#members[rank]?.attempt ?? 0;
+    return this.#members.get(rank)?.attempt ?? 0;
   }
 
   /** Ranks that have no session and ask for none. */
   get absent(): readonly number[] {
-    return this.#members.flatMap(({ epoch, waiting, state }, rank) =>
-      epoch === 0 && !waiting && state !== 'done' ? [rank] : [],
+    return [...this.#members].flatMap(([rank, { epoch, waiting, state }]) =>
+      rank < this.#workers && epoch === 0 && !waiting && state !== 'done' ? [rank] : [],
     );
   }
 
   /** Workers that joined and have not been heard for longer than `beyondMs`. */
   silent(nowMs: number, beyondMs: number): readonly Silence[] {
     if (this.#phase !== 'ready') return [];
-    return this.#members.flatMap(({ state, waiting, attempt, lastSeenMs }, rank) => {
+    return [...this.#members].flatMap(([rank, { state, waiting, attempt, lastSeenMs }]) => {
       const silentMs = nowMs - lastSeenMs;
       const joined = (state === 'present' || state === 'lost') && !waiting;
       return joined && silentMs > beyondMs ? [{ rank, attempt, silentMs }] : [];
@@ -162,7 +182,7 @@ export class Membership {
 
   /** True when this is the rank's present session. */
   isCurrent(rank: number, epoch: number): boolean {
-    return this.#phase === 'ready' && this.#members[rank]?.epoch === epoch;
+    return this.#phase === 'ready' && this.#members.get(rank)?.epoch === epoch;
   }
 
   step(message: MembershipMessage): MembershipEffect[] {
@@ -188,8 +208,12 @@ export class Membership {
       case 'heartbeat':
         return this.#heartbeat(message);
       case 'leave':
-        if (this.isCurrent(message.rank, message.epoch)) this.#members[message.rank]!.state = 'done';
+        if (this.isCurrent(message.rank, message.epoch)) this.#members.get(message.rank)!.state = 'done';
         return [];
+      case 'resize':
+        return this.#resize(message.workers, message.gone);
+      case 'boundary':
+        return message.workers === this.#next ? this.#change(message.workers) : [];
       case 'tick':
         return this.#tick(message.nowMs);
     }
@@ -198,7 +222,7 @@ export class Membership {
   /** Any change among the servers sends everybody back to the newest checkpoint under a new epoch. */
   #goBack(): MembershipEffect[] {
     this.#phase = 'gathering';
-    for (const member of this.#members) {
+    for (const member of this.#members.values()) {
       if (member.epoch !== 0) member.formerEpoch = member.epoch;
       member.epoch = 0;
     }
@@ -227,7 +251,7 @@ export class Membership {
     if (this.#phase !== 'loading' || this.#loaded.size < this.#options.servers) return [];
     if (this.#step !== undefined) return this.#restored(this.#step, this.#foreign);
     this.#phase = 'initializing';
-    return [...(this.#members[0]?.waiting ? this.#askInitial() : []), ...this.#maybeInitialized()];
+    return [...(this.#members.get(0)?.waiting ? this.#askInitial() : []), ...this.#maybeInitialized()];
   }
 
   #maybeInitialized(): MembershipEffect[] {
@@ -245,28 +269,26 @@ export class Membership {
 
   #askInitial(): MembershipEffect[] {
     // It brings them and joins again; until then it has no session to give signs of life for.
-    Object.assign(this.#members[0]!, { waiting: false, state: 'absent' });
+    Object.assign(this.#members.get(0)!, { waiting: false, state: 'absent' });
     return [{ kind: 'askInitial', rank: 0, epoch: ++this.#epoch }];
   }
 
   #becomeReady(): MembershipEffect[] {
     this.#phase = 'ready';
-    return this.#members.flatMap((member, rank) => (member.waiting ? this.#admit(rank) : []));
+    return ranks(0, this.#workers).flatMap((rank) => (this.#isWaiting(rank) ? this.#admit(rank) : []));
   }
 
   #admit(rank: number): MembershipEffect[] {
-    const member = this.#members[rank]!;
+    const member = this.#members.get(rank)!;
     member.waiting = false;
     member.epoch = ++this.#epoch;
     return [{ kind: 'admit', rank, epoch: member.epoch }];
   }
 
   #join({ rank, attempt, digest, nowMs }: Extract<MembershipMessage, { kind: 'join' }>): MembershipEffect[] {
-    const member = this.#members[rank];
-    if (!member)
-      return [
-        refuse(rank, 'BAD_MESSAGE', `join: expected a rank below ${this.#options.workers}, got ${rank}`),
-      ];
+    if (rank >= MOST_WORKERS)
+      return [refuse(rank, 'BAD_MESSAGE', `join: expected a rank below ${MOST_WORKERS}, got ${rank}`)];
+    const member = this.#members.get(rank) ?? newMember();
     if (attempt < member.attempt)
       return [
         refuse(
@@ -283,17 +305,22 @@ export class Membership {
           `join of rank ${rank}: its model, data or training differs from the first worker's (expected ${this.#digest}, got ${digest})`,
         ),
       ];
+    // Until somebody has said how many there shall be, a rank above may be one that is wanted.
+    if (rank >= this.#workers && this.#asked !== undefined && rank >= this.#asked)
+      return [{ kind: 'dismiss', rank }];
     Object.assign(member, { attempt, waiting: true, epoch: 0, lastSeenMs: nowMs, state: 'present' });
+    this.#members.set(rank, member);
     if (this.#digest === undefined) {
       this.#digest = digest;
       return this.#goBack();
     }
+    if (rank >= this.#workers) return this.#maybeChange();
     if (this.#phase === 'ready') return this.#admit(rank);
     return this.#phase === 'initializing' && rank === 0 ? this.#askInitial() : [];
   }
 
   #heartbeat({ rank, epoch, nowMs }: Extract<MembershipMessage, { kind: 'heartbeat' }>): MembershipEffect[] {
-    const member = this.#members[rank];
+    const member = this.#members.get(rank);
     // Somebody who evaluates hears of a rollback only afterwards.
     if (member && epoch === member.formerEpoch) member.lastSeenMs = nowMs;
     if (!member || !this.isCurrent(rank, epoch)) return [{ kind: 'rejoin', rank }];
@@ -302,11 +329,52 @@ export class Membership {
     return [];
   }
 
+  #resize(workers: number, gone: boolean): MembershipEffect[] {
+    this.#asked = workers;
+    if (workers < this.#workers && gone) return this.#change(workers);
+    return [...this.#dismissAbove(Math.max(workers, this.#workers)), ...this.#maybeChange()];
+  }
+
+  /** Fewer workers leave at the next boundary; more are waited for, while those that are there train on. */
+  #maybeChange(): MembershipEffect[] {
+    const asked = this.#asked ?? this.#workers;
+    const complete = ranks(this.#workers, asked).every((rank) => this.#isWaiting(rank));
+    const next = complete ? asked : this.#workers;
+    if (next === this.#next) return [];
+    this.#next = next;
+    return [{ kind: 'resizeAtBoundary', workers: next }];
+  }
+
+  /** Everybody goes back to the newest checkpoint, which is the boundary's, and goes on from there in another number. */
+  #change(workers: number): MembershipEffect[] {
+    if (workers === this.#workers) return [];
+    this.#workers = workers;
+    this.#next = workers;
+    this.#keepPlaces();
+    return [{ kind: 'resized', workers }, ...this.#dismissAbove(workers), ...this.#goBack()];
+  }
+
+  #keepPlaces(): void {
+    for (const rank of ranks(0, this.#workers))
+      if (!this.#members.has(rank)) this.#members.set(rank, newMember());
+  }
+
+  /** Those that train hear it when they join again. */
+  #dismissAbove(workers: number): MembershipEffect[] {
+    const above = [...this.#members].filter(([rank]) => rank >= workers);
+    for (const [rank] of above) this.#members.delete(rank);
+    return above.flatMap(([rank, { waiting }]) => (waiting ? [{ kind: 'dismiss', rank }] : []));
+  }
+
+  #isWaiting(rank: number): boolean {
+    return this.#members.get(rank)?.waiting ?? false;
+  }
+
   #tick(nowMs: number): MembershipEffect[] {
     const gapMs = nowMs - (this.#lastTickMs ?? nowMs);
     this.#lastTickMs = nowMs;
-    if (gapMs > AWAY_MS) for (const member of this.#members) member.lastSeenMs += gapMs;
-    return this.#members.flatMap((member, rank) => {
+    if (gapMs > AWAY_MS) for (const member of this.#members.values()) member.lastSeenMs += gapMs;
+    return [...this.#members].flatMap(([rank, member]) => {
       // Whoever waits for an answer of ours has no session to report on.
       if (member.state !== 'present' || member.waiting) return [];
       if (nowMs - member.lastSeenMs <= this.#options.silentMs) return [];
@@ -314,6 +382,14 @@ export class Membership {
       return [{ kind: 'lost', rank }];
     });
   }
+}
+
+function newMember(): Member {
+  return { attempt: 0, epoch: 0, formerEpoch: 0, waiting: false, lastSeenMs: 0, state: 'absent' };
+}
+
+function ranks(from: number, to: number): number[] {
+  return Array.from({ length: Math.max(0, to - from) }, (_, at) => from + at);
 }
 
 function refuse(rank: number, code: RuntimeErrorCode, message: string): MembershipEffect {

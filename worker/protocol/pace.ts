@@ -33,6 +33,9 @@ export function paceOf({ trainSamples, batchSize, epochs, stepsPerEpoch }: Work,
 }
 
 /** True where a step of this pace may begin after `samples` of an epoch: none is then seen twice or left out. */
-export function mayBegin({ samplesPerStep, fixed }: Pace, samples: number): boolean {
+export function mayBegin(
+  { samplesPerStep, fixed }: Pick<Pace, 'samplesPerStep' | 'fixed'>,
+  samples: number,
+): boolean {
   return fixed || samples % samplesPerStep === 0;
 }

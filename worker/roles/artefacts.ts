@@ -61,8 +61,8 @@ export async function readArena(
   return arena;
 }
 
-function summaryOf({ job, seed, workers }: RoleConfig, progress: ReportedProgress): unknown {
-  const { step, epochs, history, evaluation } = progress;
+function summaryOf({ job, seed }: RoleConfig, progress: ReportedProgress): unknown {
+  const { step, epochs, history, evaluation, workerCount: workers } = progress;
   const seconds = history.reduce((sum, record) => sum + record.seconds, 0);
   const samples = history.reduce((sum, record) => sum + (record.samples ?? 0), 0);
   return {

@@ -19,6 +19,7 @@ import type {
   JoinRequest,
   JoinResponse,
   PushMessage,
+  ResizeRequest,
   ServerCommand,
   ShardReport,
 } from '../transport/messages.ts';
@@ -71,7 +72,9 @@ export class Coordinator implements CoordinationHandlers {
   #plan: Plan | undefined;
   #ledger: Ledger | undefined;
   #norm: NormSum | undefined;
+  readonly #held = Promise.withResolvers<void>();
   #stopAsked = false;
+  #holding = false;
   #over = false;
 
   constructor(options: CoordinatorOptions) {
@@ -113,7 +116,10 @@ export class Coordinator implements CoordinationHandlers {
         if (this.#membership.phase === 'anchoring') this.#applyMembership({ kind: 'anchored', epoch });
         else this.#applyLedger({ kind: 'committed', step });
       },
-      abandoned: (_, reason) => this.#board.checkpointFails(reason),
+      abandoned: (step, reason) => {
+        this.#board.checkpointFails(reason);
+        if (this.#membership.phase === 'ready') this.#applyLedger({ kind: 'abandoned', step });
+      },
       patienceMs: (step) => this.#patienceMs(step),
       failed: (error) => this.fail(asRuntimeError(error)),
     });
@@ -228,6 +234,19 @@ export class Coordinator implements CoordinationHandlers {
     else this.#close({ phase: 'Stopped' });
   }
 
+  /** Goes on with another number of workers from the next fitting boundary; may be asked again and again. */
+  resize({ workers, gone }: ResizeRequest): void {
+    if (workers < 1) throw new RuntimeError('BAD_MESSAGE', 'resize: expected at least 1 worker, got 0');
+    this.#applyMembership({ kind: 'resize', workers, gone });
+  }
+
+  /** Resolves when a checkpoint of the next boundary is committed; nothing is trained after it. */
+  hold(): Promise<void> {
+    if (this.#ledger && this.#membership.phase === 'ready') this.#applyLedger({ kind: 'hold' });
+    this.#holding = true;
+    return this.#held.promise;
+  }
+
   /** Ends the job for a reason that no restart would change. */
   fail(error: RuntimeError, code: string = error.code): void {
     this.#options.log('error', 'job failed', { code, error: error.message });
@@ -284,7 +303,8 @@ export class Coordinator implements CoordinationHandlers {
     const effects = this.#membership.step(message);
     for (const effect of effects) this.#carryOut(effect);
     if (before !== 'ready' && this.#membership.phase === 'ready') this.#begin();
-    else if (before === 'ready' && this.#membership.phase !== 'ready') this.#halt();
+    else if (before === 'ready' && this.#membership.phase !== 'ready')
+      if (!effects.some(({ kind }) => kind === 'resized')) this.#halt();
   }
 
   #carryOut(effect: MembershipEffect): void {
@@ -320,12 +340,12 @@ export class Coordinator implements CoordinationHandlers {
         this.#cuts.apply({ kind: 'begin', step: effect.step });
         break;
       case 'askInitial':
-        this.#answer(effect.rank, { epoch: effect.epoch, initialize: true });
+        this.#answer(effect.rank, { epoch: effect.epoch, initialize: true, leave: false });
         break;
       case 'admit':
         log('info', 'worker joined', { rank: effect.rank, epoch: effect.epoch });
         this.#board.worker(effect.rank, { state: 'running' });
-        this.#answer(effect.rank, { epoch: effect.epoch, initialize: false });
+        this.#answer(effect.rank, { epoch: effect.epoch, initialize: false, leave: false });
         break;
       case 'refuse':
         this.#joins.refuse(effect.rank, new RuntimeError(effect.code, effect.message));
@@ -336,10 +356,24 @@ export class Coordinator implements CoordinationHandlers {
         break;
       case 'rejoin':
         break;
+      case 'resizeAtBoundary':
+        if (this.#membership.phase === 'ready') this.#tellNext();
+        break;
+      case 'resized':
+        log('info', 'job goes on with another number of workers', {
+          workers: effect.workers,
+          step: this.#ledger?.state(0).step ?? 0,
+        });
+        this.#board.resize(effect.workers);
+        break;
+      case 'dismiss':
+        log('info', 'worker is not needed', { rank: effect.rank });
+        this.#answer(effect.rank, { epoch: 0, initialize: false, leave: true });
+        break;
     }
   }
 
-  #answer(rank: number, response: { epoch: number; initialize: boolean }): void {
+  #answer(rank: number, response: Pick<JoinResponse, 'epoch' | 'initialize' | 'leave'>): void {
     const chunkLength = this.#options.config.testing.chunkLength;
     this.#joins.answer(rank, { ...response, chunkLength, workers: this.#membership.workers });
   }
@@ -364,8 +398,16 @@ export class Coordinator implements CoordinationHandlers {
     const nowMs = this.#options.nowMs();
     this.#board.ledger(this.#ledger!.state(nowMs), nowMs, true);
     this.#board.enter('Running');
+    if (this.#holding) this.#applyLedger({ kind: 'hold' });
+    this.#tellNext();
     this.#applyLedger({ kind: 'committed', step });
-    this.#applyLedger({ kind: 'cutTaken', step });
+    // It may have been the boundary that a change waited for.
+    if (this.#membership.phase === 'ready') this.#applyLedger({ kind: 'cutTaken', step });
+  }
+
+  #tellNext(): void {
+    const { workers, samplesPerStep, fixed } = paceOf(this.#plan!, this.#membership.nextWorkers);
+    this.#applyLedger({ kind: 'resize', workers, samplesPerStep, fixed });
   }
 
   #halt(): void {
@@ -397,6 +439,12 @@ export class Coordinator implements CoordinationHandlers {
             epoch: effect.record.epoch,
             step: effect.record.step,
           });
+          break;
+        case 'boundary':
+          this.#applyMembership({ kind: 'boundary', workers: effect.workers });
+          break;
+        case 'held':
+          this.#held.resolve();
           break;
         case 'ended':
           this.#finish(effect.directive).catch((error: unknown) => this.fail(asRuntimeError(error)));

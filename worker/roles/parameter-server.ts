@@ -122,7 +122,9 @@ export class ParameterServer implements ExchangeHandlers {
   /** The streams of a rank's newest session; those of an older one end. */
   #own({ rank, epoch }: { rank: number; epoch: number }): Streams {
     if (!this.#loaded) throw new RuntimeError('NOT_READY', 'stream: this server has no parameters yet');
-    const { workers } = this.#loaded;
+    const { workers, epoch: base } = this.#loaded;
+    if (epoch < base)
+      throw new RuntimeError('OLD_EPOCH', `stream: expected epoch ${base} or newer, got ${epoch}`);
     if (rank >= workers)
       throw new RuntimeError('BAD_MESSAGE', `stream: expected a rank below ${workers}, got ${rank}`);
     const streams = this.#streams.get(rank);

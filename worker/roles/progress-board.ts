@@ -15,6 +15,8 @@ import type { HeartbeatRequest } from '../transport/messages.ts';
 export type ReportedProgress = Omit<JobProgress, 'workers' | 'servers'> & {
   readonly workers: readonly Omit<WorkerProgress, 'restarts'>[];
   readonly servers: readonly Omit<ServerProgress, 'restarts'>[];
+  /** Workers that share a step now. */
+  readonly workerCount: number;
   readonly errorCode?: string;
 };
 
@@ -37,22 +39,21 @@ export class ProgressBoard {
   #checkpoint: CheckpointProgress | undefined;
   #ledger: LedgerState = { step: 0, train: { samples: 0, sums: [] }, milliseconds: 0, history: [] };
   #marks: { ms: number; step: number; samples: number }[] = [];
-  readonly #workers: Omit<WorkerProgress, 'restarts'>[];
+  #workers: Omit<WorkerProgress, 'restarts'>[];
   readonly #servers: Omit<ServerProgress, 'restarts'>[];
 
   constructor(workers: number, servers: number) {
-    this.#workers = Array.from({ length: workers }, (_, rank) => ({
-      rank,
-      state: 'starting',
-      step: 0,
-      samplesPerSecond: 0,
-      waitRatio: 0,
-    }));
+    this.#workers = Array.from({ length: workers }, (_, rank) => newWorker(rank));
     this.#servers = Array.from({ length: servers }, (_, index) => ({
       index,
       state: 'starting',
       shardBytes: 0,
     }));
+  }
+
+  /** Those that stay keep what is known of them. */
+  resize(workers: number): void {
+    this.#workers = Array.from({ length: workers }, (_, rank) => this.#workers[rank] ?? newWorker(rank));
   }
 
   get phase(): JobPhase {
@@ -131,6 +132,7 @@ export class ProgressBoard {
       evaluation: this.#means(lastEvaluation?.evaluation),
       samplesPerSecond: speed.samples,
       ...(speed.steps > 0 ? { remainingSeconds: (steps - step) / speed.steps } : {}),
+      workerCount: this.#workers.length,
       workers: this.#workers,
       servers: this.#servers,
       ...(this.#checkpoint === undefined ? {} : { checkpoint: this.#checkpoint }),
@@ -168,4 +170,8 @@ export class ProgressBoard {
     if (!first || !last || seconds <= 0) return { samples: 0, steps: 0 };
     return { samples: (last.samples - first.samples) / seconds, steps: (last.step - first.step) / seconds };
   }
+}
+
+function newWorker(rank: number): Omit<WorkerProgress, 'restarts'> {
+  return { rank, state: 'starting', step: 0, samplesPerSecond: 0, waitRatio: 0 };
 }

@@ -23,7 +23,10 @@ const PREFETCH_DEPTH = 2;
 const JOIN_CALL_MS = 15_000;
 const RETRY_MS = 100;
 
-/** Runs until the job ends; resolves with the coordinator's last directive. */
+/** The coordinator's last directive, or that the job goes on without this worker. */
+export type End = Directive | 'leave';
+
+/** Runs until the job ends or does without this worker. */
 export class Trainer {
   readonly #config: RoleConfig;
   readonly #workload: Workload;
@@ -50,13 +53,13 @@ export class Trainer {
     this.#pace = this.#paceWith(config.workers);
   }
 
-  async run(): Promise<Directive> {
+  async run(): Promise<End> {
     try {
       for (;;) {
         try {
-          const directive = await this.#runSession();
-          await this.#pulse.finish();
-          return directive;
+          const end = await this.#runSession();
+          if (end !== 'leave') await this.#pulse.finish();
+          return end;
         } catch (error) {
           await this.#recover(error);
         }
@@ -81,8 +84,9 @@ export class Trainer {
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 
-  async #runSession(): Promise<Directive> {
+  async #runSession(): Promise<End> {
     const options = await this.#join();
+    if (!options) return 'leave';
     const session = await Session.open(options);
     try {
       this.#pulse.watch(session, options.epoch);
@@ -92,12 +96,15 @@ export class Trainer {
     }
   }
 
-  async #join(): Promise<SessionOptions> {
+  /** Undefined where the job does without this worker. */
+  async #join(): Promise<SessionOptions | undefined> {
     const { rank, attempt, deadlines, testing } = this.#config;
     const { engineModel } = this.#workload;
     for (;;) {
       const request = { protocol: PROTOCOL, rank, attempt, plan: this.#planText };
-      const { epoch, initialize, chunkLength, workers } = await this.#coordinator.join(request, JOIN_CALL_MS);
+      const answer = await this.#coordinator.join(request, JOIN_CALL_MS);
+      if (answer.leave) return undefined;
+      const { epoch, initialize, chunkLength, workers } = answer;
       this.#pace = this.#paceWith(workers);
       const options: SessionOptions = {
         servers: this.#servers,

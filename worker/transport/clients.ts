@@ -18,6 +18,7 @@ import type {
   PullMessage,
   PullRequest,
   PushMessage,
+  ResizeRequest,
   ServerCommand,
   ShardReport,
 } from './messages.ts';
@@ -180,6 +181,10 @@ export class CoordinationClient {
 
   async stop(deadlineMs: number): Promise<void> {
     await this.#peer.unary('Stop', {}, deadlineMs);
+  }
+
+  async resize(request: ResizeRequest, deadlineMs: number): Promise<void> {
+    await this.#peer.unary('Resize', request, deadlineMs);
   }
 
   close(): void {

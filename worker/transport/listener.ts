@@ -21,6 +21,7 @@ import type {
   PullMessage,
   PullRequest,
   PushMessage,
+  ResizeRequest,
   ServerCommand,
   ShardReport,
 } from './messages.ts';
@@ -53,6 +54,7 @@ export interface CoordinationHandlers {
   reportShard(request: ShardReport): void;
   watch(progress: Outbox<unknown>): void;
   stop(): void;
+  resize(request: ResizeRequest): void;
 }
 
 export interface ExchangeHandlers {
@@ -291,6 +293,10 @@ function coordinationOf(handlers: CoordinationHandlers, guard: Guard) {
     Stop: guard.unary(
       OPERATOR,
       nothing(() => handlers.stop()),
+    ),
+    Resize: guard.unary(
+      OPERATOR,
+      nothing((request: ResizeRequest) => handlers.resize(request)),
     ),
   };
 }

@@ -18,6 +18,7 @@ export interface JoinResponse {
   readonly initialize: boolean;
   readonly chunkLength: number;
   readonly workers: number;
+  readonly leave: boolean;
 }
 
 export interface HeartbeatRequest {
@@ -88,6 +89,11 @@ export interface ShardReport {
   readonly norm?: { readonly step: number; readonly blocks: readonly number[] };
   readonly unsaved?: { readonly step: number; readonly reason: string };
   readonly failed?: { readonly code: string; readonly message: string };
+}
+
+export interface ResizeRequest {
+  readonly workers: number;
+  readonly gone: boolean;
 }
 
 export type Empty = Readonly<Record<string, never>>;

@@ -48,7 +48,8 @@ export function initial(chunk: number): number {
   return round(1 / (chunk + 3));
 }
 
-export function train(job: Job): Result {
+/** `trail`: workers of each step, where their number changed. */
+export function train(job: Job, trail: readonly number[] = []): Result {
   let parameters = Array.from({ length: job.chunks }, (_, chunk) => initial(chunk));
   const epochs: Counted[] = [];
   for (let step = 0; step < job.steps; step++) {
@@ -56,7 +57,7 @@ export function train(job: Job): Result {
     const counted = epochs.at(-1) as { samples: number; sum: number };
     const sums = parameters.map(() => 0);
     let weights = 0;
-    for (let rank = 0; rank < job.workers; rank++) {
+    for (let rank = 0; rank < (trail[step] ?? job.workers); rank++) {
       const samples = samplesOf(job, rank, step);
       weights += samples / 4;
       if (samples > 0)

@@ -13,6 +13,7 @@ const NO_FAULTS: Faults = {
   killServer: 0,
   killCoordinator: 0,
   fullDisk: 0,
+  resize: 0,
 };
 
 const jobs: fc.Arbitrary<Job> = fc
@@ -34,18 +35,24 @@ const jobs: fc.Arbitrary<Job> = fc
 const seeds = fc.integer({ min: 0, max: 2 ** 31 });
 const serverCounts = fc.integer({ min: 1, max: 3 });
 
-function check(faults: Faults, runs: number): number {
-  let troubles = 0;
+function changesIn(trail: readonly number[]): number {
+  return trail.filter((workers, step) => step > 0 && workers !== trail[step - 1]).length;
+}
+
+function check(faults: Faults, runs: number): { troubles: number; changes: number } {
+  let [troubles, changes] = [0, 0];
   fc.assert(
     fc.property(jobs, serverCounts, seeds, (job, servers, seed) => {
       const system = new System(job, servers, seed);
-      assert.deepEqual(system.run(faults, 20), train(job));
+      const result = system.run(faults, 20);
+      assert.deepEqual(result, train(job, system.checkpoints.at(-1)!.trail));
+      changes += changesIn([job.workers, ...system.checkpoints.at(-1)!.trail]);
       assert.equal(system.ended, 'finish');
       troubles += system.troubles;
     }),
     { numRuns: runs },
   );
-  return troubles;
+  return { troubles, changes };
 }
 
 test('without faults, messages in any order', () => {
@@ -57,34 +64,48 @@ test('messages repeated and late', () => {
 });
 
 test('sessions break', (context) => {
-  const troubles = check({ ...NO_FAULTS, repeat: 0.1, breakSession: 0.02 }, 400);
+  const { troubles } = check({ ...NO_FAULTS, repeat: 0.1, breakSession: 0.02 }, 400);
   context.diagnostic(`${troubles} sessions broken in 400 jobs`);
 });
 
 test('workers die', (context) => {
-  const troubles = check({ ...NO_FAULTS, repeat: 0.1, killWorker: 0.03 }, 400);
+  const { troubles } = check({ ...NO_FAULTS, repeat: 0.1, killWorker: 0.03 }, 400);
   context.diagnostic(`${troubles} workers killed in 400 jobs`);
 });
 
 test('servers die', (context) => {
-  const troubles = check({ ...NO_FAULTS, repeat: 0.1, killServer: 0.01 }, 400);
+  const { troubles } = check({ ...NO_FAULTS, repeat: 0.1, killServer: 0.01 }, 400);
   context.diagnostic(`${troubles} servers killed in 400 jobs`);
 });
 
+const EVERYTHING: Faults = {
+  repeat: 0.1,
+  breakSession: 0.01,
+  killWorker: 0.01,
+  killServer: 0.01,
+  killCoordinator: 0.005,
+  fullDisk: 0.1,
+  resize: 0.01,
+};
+
 test('disks are full', (context) => {
-  const troubles = check({ ...NO_FAULTS, repeat: 0.1, killServer: 0.003, fullDisk: 0.3 }, 400);
+  const { troubles } = check({ ...NO_FAULTS, repeat: 0.1, killServer: 0.003, fullDisk: 0.3 }, 400);
   context.diagnostic(`${troubles} faults in 400 jobs`);
 });
 
+test('workers come and go', (context) => {
+  const { changes } = check({ ...NO_FAULTS, repeat: 0.1, resize: 0.03 }, 400);
+  assert.ok(changes > 100, `${changes} changes`);
+  context.diagnostic(`their number changed ${changes} times in 400 jobs`);
+});
+
+test('workers come and go while everything dies', (context) => {
+  const { troubles, changes } = check(EVERYTHING, 600);
+  assert.ok(changes > 100, `${changes} changes`);
+  context.diagnostic(`${changes} changes of their number among ${troubles} faults in 600 jobs`);
+});
+
 test('everything dies', (context) => {
-  const all = {
-    repeat: 0.1,
-    breakSession: 0.01,
-    killWorker: 0.01,
-    killServer: 0.01,
-    killCoordinator: 0.005,
-    fullDisk: 0.1,
-  };
-  const troubles = check(all, 600);
+  const { troubles } = check({ ...EVERYTHING, resize: 0 }, 600);
   context.diagnostic(`${troubles} faults in 600 jobs`);
 });

@@ -24,12 +24,18 @@ export interface Faults {
   readonly killCoordinator: number;
   /** Chance per written shard. */
   readonly fullDisk: number;
+  /** Somebody asks for another number of workers. */
+  readonly resize: number;
 }
+
+const MOST_WORKERS = 5;
 
 interface Checkpoint {
   readonly step: number;
   readonly ledger: LedgerState;
   readonly parameters: readonly number[];
+  /** Workers of each step before it. */
+  readonly trail: readonly number[];
 }
 
 /** Runs a closure when delivered; `to` says whose death drops it. */
@@ -55,6 +61,9 @@ export class System {
   troubles = 0;
   /** Whether a shard that is written now finds no room. */
   diskFails = (): boolean => false;
+  /** What a new coordinator is started with, and what was asked for last. */
+  present: number;
+  asked: number;
 
   constructor(job: Job, servers: number, seed: number) {
     this.job = job;
@@ -68,7 +77,9 @@ export class System {
     }));
     this.shards = planShards(chunks, servers);
     this.servers = this.shards.map((shard) => new Server(this, shard));
-    this.workers = Array.from({ length: job.workers }, (_, rank) => new Worker(this, rank));
+    this.present = job.workers;
+    this.asked = job.workers;
+    this.workers = Array.from({ length: MOST_WORKERS }, (_, rank) => new Worker(this, rank));
     this.coordinator = new Coordinator(this);
   }
 
@@ -81,7 +92,7 @@ export class System {
     this.diskFails = () =>
       this.troubles < maxTroubles && this.random.uniform() < faults.fullDisk && ++this.troubles > 0;
     for (const server of this.servers) server.enlist();
-    for (const worker of this.workers) worker.join();
+    for (const worker of this.workers.slice(0, this.job.workers)) worker.join();
     while (this.ended === undefined) {
       if (this.actions++ > 200_000) throw new Error('the system does not come to an end');
       if (this.troubles < maxTroubles) this.#trouble(faults);
@@ -106,13 +117,24 @@ export class System {
 
   /** Nothing is under way: whoever waits finds out by its deadline. */
   #wakeSomebody(): void {
-    const worker = this.workers[this.random.integer(this.workers.length)]!;
-    worker.join();
+    this.#somebody().join();
+    this.coordinator.resize(this.asked);
+  }
+
+  #somebody(): Worker {
+    return this.workers[this.random.integer(Math.max(this.present, this.asked))]!;
+  }
+
+  #resize(workers: number): void {
+    for (let rank = this.asked; rank < workers; rank++) this.workers[rank]!.join();
+    this.asked = workers;
+    this.send('coordinator', () => this.coordinator.resize(workers));
   }
 
   #trouble(faults: Faults): void {
     const draw = (chance: number): boolean => this.random.uniform() < chance && ++this.troubles > 0;
-    const worker = this.workers[this.random.integer(this.workers.length)]!;
+    const worker = this.#somebody();
+    if (draw(faults.resize)) this.#resize(1 + this.random.integer(MOST_WORKERS));
     if (draw(faults.breakSession)) worker.breakSession();
     if (draw(faults.killWorker)) worker.die();
     if (draw(faults.killServer)) this.servers[this.random.integer(this.servers.length)]!.die();
@@ -126,7 +148,7 @@ export class System {
     this.coordinator = new Coordinator(this);
     this.servers[0]!.die();
     for (const server of this.servers) server.enlist();
-    for (const worker of this.workers) worker.breakSession();
+    for (const worker of this.workers.slice(0, this.present)) worker.breakSession();
   }
 
   /** Loses what is under way to a process that died. */
@@ -170,12 +192,12 @@ class Server {
     this.enlist();
   }
 
-  load(epoch: number, checkpoint: Checkpoint | undefined): void {
+  load(epoch: number, checkpoint: Checkpoint | undefined, workers: number): void {
     if (epoch <= this.#epoch) return; // repeated or late
     const { job } = this.#system;
     this.#epoch = epoch;
     const clipByNorm = job.clipNorm !== undefined;
-    this.#exchange = new Exchange({ workers: job.workers, chunks: this.#shard.chunks, clipByNorm });
+    this.#exchange = new Exchange({ workers, chunks: this.#shard.chunks, clipByNorm });
     this.#copies = [];
     for (const { index } of this.#shard.chunks)
       if (checkpoint) this.#versions.set(`${index}:${checkpoint.step % 2}`, checkpoint.parameters[index]!);
@@ -287,7 +309,9 @@ class Server {
 class Coordinator {
   readonly #system: System;
   readonly #membership: Membership;
-  readonly #ledger: Ledger;
+  #ledger: Ledger;
+  /** Workers of each step that has begun. */
+  #trail: number[] = [];
   readonly #cut: Cut;
   readonly #norm: NormSum | undefined;
   #restorePoint: Checkpoint | undefined;
@@ -299,17 +323,37 @@ class Coordinator {
     const { job, shards } = system;
     this.#system = system;
     this.#membership = new Membership({
-      workers: job.workers,
+      workers: system.present,
       servers: shards.length,
       attempt: system.coordinatorLives,
       silentMs: Number.POSITIVE_INFINITY,
     });
-    this.#ledger = new Ledger({ ...job, checkpointEvery: 3, evaluates: false });
+    this.#ledger = this.#openLedger();
     this.#cut = new Cut(shards.length);
     const owners = shards
       .filter(({ chunks }) => chunks.some(({ state }) => !state))
       .map(({ server }) => server);
     this.#norm = job.clipNorm === undefined ? undefined : new NormSum(owners, job.clipNorm);
+  }
+
+  #openLedger(): Ledger {
+    const { job } = this.#system;
+    const { workers } = this.#membership;
+    return new Ledger({ ...job, workers, checkpointEvery: 3, evaluates: false });
+  }
+
+  resize(workers: number): void {
+    this.membership({ kind: 'resize', workers, gone: false });
+  }
+
+  #tellNext(): void {
+    // The steps of the plain implementation keep their numbers.
+    this.#ledgerStep({
+      kind: 'resize',
+      workers: this.#membership.nextWorkers,
+      samplesPerStep: 1,
+      fixed: true,
+    });
   }
 
   begun(): Ledger['begun'] {
@@ -331,11 +375,14 @@ class Coordinator {
         case 'load': {
           const point = this.#restorePoint;
           const { server, epoch } = effect;
-          system.send(`server ${server}`, () => system.servers[server]!.load(epoch, point));
+          const { workers } = this.#membership;
+          system.send(`server ${server}`, () => system.servers[server]!.load(epoch, point, workers));
           break;
         }
         case 'restored':
+          this.#ledger = this.#openLedger();
           this.#ledger.step({ kind: 'restore', state: this.#restorePoint?.ledger, nowMs: 0 });
+          this.#trail = [...(this.#restorePoint?.trail ?? [])];
           this.#cut.step({ kind: 'reset' });
           this.#norm?.reset();
           break;
@@ -348,12 +395,19 @@ class Coordinator {
         case 'admit':
           system.workers[effect.rank]!.answered(effect.epoch, false);
           break;
+        case 'resizeAtBoundary':
+          if (this.#membership.phase === 'ready') this.#tellNext();
+          break;
+        case 'resized':
+          system.present = effect.workers;
+          break;
       }
     }
     if (before !== 'ready' && this.#membership.phase === 'ready') {
       const { step } = this.#ledger.state(0);
+      this.#tellNext();
       this.#ledgerStep({ kind: 'committed', step });
-      this.#ledgerStep({ kind: 'cutTaken', step });
+      if (this.#membership.phase === 'ready') this.#ledgerStep({ kind: 'cutTaken', step });
     }
   }
 
@@ -392,6 +446,8 @@ class Coordinator {
     for (const effect of this.#ledger.step(message)) {
       if (effect.kind === 'refuse') throw new Error(`ledger: ${effect.message}`);
       if (effect.kind === 'cut') this.#cutStep({ kind: 'begin', step: effect.step });
+      if (effect.kind === 'boundary') this.membership({ kind: 'boundary', workers: effect.workers });
+      if (effect.kind === 'begin') this.#trail[effect.step] = this.#membership.workers;
       if (effect.kind === 'begin')
         for (const worker of this.#system.workers)
           worker.receive({ kind: 'begin', step: effect.step, directive: effect.directive }, 0);
@@ -416,6 +472,7 @@ class Coordinator {
 
   /** Where nobody goes on without it, it is tried again later. */
   #abandoned(step: number): void {
+    if (this.#membership.phase === 'ready') this.#ledgerStep({ kind: 'abandoned', step });
     const epoch = this.#membership.baseEpoch;
     this.#system.send('coordinator', () => {
       const awaited = this.#membership.phase === 'anchoring' || this.#ledger.awaitsCommit;
@@ -428,7 +485,8 @@ class Coordinator {
     const parameters: number[] = [];
     for (const { server } of this.#system.shards)
       for (const [chunk, value] of this.#saved.get(`${step}:${server}`)!) parameters[chunk] = value;
-    this.#system.checkpoints.push({ step, ledger: this.#cutLedger.get(step)!, parameters });
+    const trail = this.#trail.slice(0, step);
+    this.#system.checkpoints.push({ step, ledger: this.#cutLedger.get(step)!, parameters, trail });
     this.#cutStep({ kind: 'committed', step });
     const epoch = this.#membership.baseEpoch;
     if (this.#membership.phase === 'anchoring') this.membership({ kind: 'anchored', epoch });
@@ -455,6 +513,7 @@ class Worker {
   join(): void {
     this.#session++;
     this.#gather = undefined;
+    this.#held = new Map();
     const { coordinator } = this.#system;
     const message = {
       kind: 'join',
@@ -469,7 +528,6 @@ class Worker {
   die(): void {
     this.#attempt++;
     this.#parameters = [];
-    this.#held = new Map();
     this.join();
   }
 
@@ -488,9 +546,10 @@ class Worker {
   }
 
   receive(message: GatherMessage, value: number): void {
-    const session = this.#session;
+    // What is said comes over the streams of a session: before they are open, nobody hears it.
+    const gather = this.#gather;
     this.#system.send(`worker ${this.#rank}`, () => {
-      if (session === this.#session && this.#gather) this.#apply(message, value);
+      if (gather && gather === this.#gather) this.#apply(message, value);
     });
   }
 
