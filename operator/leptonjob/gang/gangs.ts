@@ -50,6 +50,8 @@ interface Watched {
   /** Everything has been listed. */
   synced: boolean;
   error?: unknown;
+  /** It has been listed, or nobody lets us. */
+  readonly settled: Promise<unknown>;
 }
 
 export class Gangs {
@@ -67,10 +69,8 @@ export class Gangs {
     const first = Promise.withResolvers<void>();
     void this.#run(first.resolve);
     await Promise.race([first.promise, pause(START_MS, signal)]);
-    const listed = [...this.#watched.values()].flatMap(({ reflectors }) =>
-      reflectors.map(({ synced }) => synced),
-    );
-    await Promise.race([Promise.all(listed), pause(START_MS, signal)]);
+    const settled = [...this.#watched.values()].map((watched) => watched.settled);
+    await Promise.race([Promise.all(settled), pause(START_MS, signal)]);
   }
 
   stop(): void {
@@ -192,21 +192,21 @@ export class Gangs {
       resource,
       store: new Store<GangObject>((object) => controllerOf(object)?.uid),
     }));
-    const watched: Watched = {
-      backend,
-      stores,
-      reflectors: stores.flatMap(({ resource, store }) =>
-        namespaces.map((namespace) =>
-          this.#reflect(resource, store, namespace, (error) => (watched.error = error)),
-        ),
-      ),
-      synced: false,
+    const refused = Promise.withResolvers<void>();
+    const onError = (error: unknown): void => {
+      watched.error = error;
+      if (isStatus(error, 403)) refused.resolve();
     };
-    for (const reflector of watched.reflectors) void reflector.run();
-    void Promise.all(watched.reflectors.map(({ synced }) => synced)).then(() => {
+    const reflectors = stores.flatMap(({ resource, store }) =>
+      namespaces.map((namespace) => this.#reflect(resource, store, namespace, onError)),
+    );
+    const listed = Promise.all(reflectors.map(({ synced }) => synced)).then(() => {
       watched.synced = true;
       this.#options.onServed();
     });
+    const settled = Promise.race([listed, refused.promise]);
+    const watched: Watched = { backend, stores, reflectors, synced: false, settled };
+    for (const reflector of reflectors) void reflector.run();
     return watched;
   }
 
