@@ -51,7 +51,9 @@ const podsOf = async (name: string): Promise<string[]> =>
 test(`${HOSTILE.length} hostile templates: each refused by name, no pod is made`, async () => {
   const submitted = await Promise.all(
     HOSTILE.map(async ([title, template, names], i) => {
-      const job = await fleet.submit(`hostile-${i}`, { worker: { replicas: 1, template } });
+      // Either role's own template.
+      const role = i % 2 === 0 ? 'worker' : 'parameterServer';
+      const job = await fleet.submit(`hostile-${i}`, { [role]: { replicas: 1, template } });
       return { title, names, name: job.metadata.name };
     }),
   );

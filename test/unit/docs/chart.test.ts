@@ -30,3 +30,10 @@ test('a value without a description is not let into the schema', () => {
   };
   assert.throws(() => mustBeDescribed(silent), /got none of a\.b/);
 });
+
+test('chart, operator and package have one version', () => {
+  const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+  const { version, appVersion } = parse(read('charts/lepton/Chart.yaml')) as Record<string, string>;
+  const { version: own } = JSON.parse(read('package.json')) as { version: string };
+  assert.deepEqual([version, appVersion], [own, own]);
+});
