@@ -72,6 +72,8 @@ export class BenchCluster implements AsyncDisposable {
         `--kubeconfig=${await plane.kubeConfigFile('kwok')}`,
         '--manage-all-nodes',
         '--node-lease-duration-seconds=40',
+        // Nobody is there, and nobody anywhere else is asked.
+        '--cidr=127.64.0.1/16',
         `--config=${join(plane.programs, '../go/kwok-stages.yaml')}`,
       ],
       logFile: join(plane.folder, 'kwok.log'),

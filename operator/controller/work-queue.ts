@@ -27,6 +27,8 @@ export class WorkQueue {
   /** Running keys that were added meanwhile. */
   readonly #again = new Set<Key>();
   readonly #waiting = new Map<Key, number>();
+  /** No waiting key is due before this: spares looking through them at every turn. */
+  #earliestMs = Number.POSITIVE_INFINITY;
   readonly #failures = new Map<Key, number>();
 
   constructor({ nowMs, firstDelayMs = 5, longestDelayMs = 1_000_000 }: WorkQueueOptions) {
@@ -62,6 +64,7 @@ export class WorkQueue {
     }
     const due = this.#nowMs() + delayMs;
     this.#waiting.set(key, Math.min(due, this.#waiting.get(key) ?? Number.POSITIVE_INFINITY));
+    this.#earliestMs = Math.min(this.#earliestMs, due);
   }
 
   /** The next key to pass over, of the namespace whose turn it is; undefined where none is ready. Every key taken must be done. */
@@ -99,16 +102,19 @@ export class WorkQueue {
     if (this.#again.delete(key)) this.add(key);
   }
 
-  /** Milliseconds until a waiting key is due; undefined where none waits. */
+  /** Milliseconds until a waiting key may be due; undefined where none waits. */
   get nextDueMs(): number | undefined {
     if (this.#waiting.size === 0) return undefined;
-    return Math.max(0, Math.min(...this.#waiting.values()) - this.#nowMs());
+    return Math.max(0, this.#earliestMs - this.#nowMs());
   }
 
   #wake(): void {
     const now = this.#nowMs();
+    if (now < this.#earliestMs) return;
     const due = [...this.#waiting].filter(([, at]) => at <= now).sort(([, a], [, b]) => a - b);
     for (const [key] of due) this.add(key);
+    this.#earliestMs = Number.POSITIVE_INFINITY;
+    for (const at of this.#waiting.values()) this.#earliestMs = Math.min(this.#earliestMs, at);
   }
 }
 

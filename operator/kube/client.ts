@@ -2,6 +2,7 @@
 // kind of object. Authentication is client-node's KubeConfig.
 import { Agent as HttpAgent, type IncomingMessage, request as requestPlain } from 'node:http';
 import { Agent, type RequestOptions, request as requestTls } from 'node:https';
+import type { SecureContextOptions } from 'node:tls';
 import { KubeConfig } from '@kubernetes/client-node';
 import { ApiError, apiErrorOf } from './errors.ts';
 
@@ -28,6 +29,8 @@ export interface Call {
 const MAX_TRIES = 4;
 const FIRST_RETRY_MS = 200;
 const LONGEST_RETRY_MS = 10_000;
+/** Tokens and authorities are read again from their files this often: a kubelet renews them long before they expire. */
+const CREDENTIALS_MS = 10_000;
 /** Answers above this are not an API server's: pages of 500 objects of 1.5 MiB at most would be near. */
 const MAX_ANSWER_BYTES = 768 * 2 ** 20;
 
@@ -35,7 +38,7 @@ export class KubeClient {
   readonly #options: ClientOptions;
   readonly #server: URL;
   readonly #slots: Slots;
-  #agent: Agent | HttpAgent | undefined;
+  #credentials: { readonly atMs: number; readonly promise: Promise<Credentials> } | undefined;
 
   constructor(options: ClientOptions) {
     this.#options = options;
@@ -65,20 +68,24 @@ export class KubeClient {
   }
 
   close(): void {
-    this.#agent?.destroy();
+    void this.#credentials?.promise.then(({ agent }) => agent.destroy()).catch(() => {});
   }
 
   async #once<T>(call: Call): Promise<T> {
     const started = performance.now();
     let status = 0;
+    // Not AbortSignal.timeout(): that one goes off, at some cost, for every request that has long been answered.
+    const deadline = new AbortController();
+    const { timeoutMs = 30_000 } = this.#options;
+    const timer = setTimeout(() => deadline.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
     try {
-      const timeout = AbortSignal.timeout(this.#options.timeoutMs ?? 30_000);
-      const signal = call.signal ? AbortSignal.any([call.signal, timeout]) : timeout;
+      const signal = call.signal ? AbortSignal.any([call.signal, deadline.signal]) : deadline.signal;
       const response = await this.#send({ ...call, signal });
       status = response.statusCode ?? 0;
       if (status >= 400) throw await refusalOf(call, response);
       return JSON.parse(await textOf(call, response)) as T;
     } finally {
+      clearTimeout(timer);
       this.#options.observe?.({ verb: call.method, status, seconds: (performance.now() - started) / 1000 });
     }
   }
@@ -98,16 +105,15 @@ export class KubeClient {
     { method, path, query = {}, contentType, signal }: Call,
     bytes: number | undefined,
   ): Promise<RequestOptions> {
-    const url = new URL(this.#server.pathname.replace(/\/$/, '') + path, this.#server);
-    for (const [key, value] of Object.entries(query))
-      if (value !== undefined) url.searchParams.set(key, String(value));
-    const options: RequestOptions = {
+    const { agent, headers } = await this.#current();
+    return {
       method,
-      protocol: url.protocol,
-      hostname: url.hostname.replace(/^\[|\]$/g, ''),
-      port: url.port,
-      path: url.pathname + url.search,
+      protocol: this.#server.protocol,
+      hostname: this.#server.hostname.replace(/^\[|\]$/g, ''),
+      port: this.#server.port,
+      path: this.#server.pathname.replace(/\/$/, '') + path + queryOf(query),
       headers: {
+        ...headers,
         Accept: 'application/json',
         'User-Agent': this.#options.userAgent,
         // Node gives a DELETE no length of its own, and its body would be read as the next request.
@@ -115,26 +121,56 @@ export class KubeClient {
           ? {}
           : { 'Content-Type': contentType ?? 'application/json', 'Content-Length': bytes }),
       },
+      agent,
       ...(signal ? { signal } : {}),
     };
-    await this.#options.config.applyToHTTPSOptions(options);
-    options.agent = this.#pool(options);
-    return options;
   }
 
-  /** One pool for all calls; client-node would make an agent for each. */
-  #pool(options: RequestOptions): Agent | HttpAgent {
-    const kept = { keepAlive: true, keepAliveMsecs: 30_000, maxSockets: 64, timeout: 0 };
-    if (this.#server.protocol === 'http:') this.#agent ??= new HttpAgent(kept);
-    const { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername } = {
-      ...(options.agent as Agent | undefined)?.options,
-      ...options,
-    };
-    const given = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
-    const tls = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-    this.#agent ??= new Agent({ ...kept, ...tls });
-    return this.#agent;
+  /** client-node reads files and makes an agent for each call: its word is kept for a while, and one pool serves all calls. */
+  #current(): Promise<Credentials> {
+    const known = this.#credentials;
+    if (known && performance.now() - known.atMs < CREDENTIALS_MS) return known.promise;
+    const promise = this.#ask(known?.promise);
+    this.#credentials = { atMs: performance.now(), promise };
+    promise.catch(() => (this.#credentials = undefined));
+    return promise;
   }
+
+  async #ask(before: Promise<Credentials> | undefined): Promise<Credentials> {
+    const options: RequestOptions = { headers: {} };
+    await this.#options.config.applyToHTTPSOptions(options);
+    const tls = tlsOf({ ...(options.agent as Agent | undefined)?.options, ...options });
+    const key = JSON.stringify(tls);
+    const headers = options.headers as Readonly<Record<string, string>>;
+    const known = await before?.catch(() => undefined);
+    return { headers, key, agent: known?.key === key ? known.agent : this.#pool(tls) };
+  }
+
+  #pool(tls: SecureContextOptions): Agent | HttpAgent {
+    const kept = { keepAlive: true, keepAliveMsecs: 30_000, maxSockets: 64, timeout: 0 };
+    return this.#server.protocol === 'http:' ? new HttpAgent(kept) : new Agent({ ...kept, ...tls });
+  }
+}
+
+/** How calls are authenticated. */
+interface Credentials {
+  readonly headers: Readonly<Record<string, string>>;
+  /** Tells whether the pool's connections still have the right authority and certificate. */
+  readonly key: string;
+  readonly agent: Agent | HttpAgent;
+}
+
+function tlsOf(options: RequestOptions): SecureContextOptions {
+  const { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername } = options;
+  const given = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+function queryOf(query: NonNullable<Call['query']>): string {
+  const given = Object.entries(query).flatMap(([key, value]): [string, string][] =>
+    value === undefined ? [] : [[key, String(value)]],
+  );
+  return given.length === 0 ? '' : `?${new URLSearchParams(given)}`;
 }
 
 /** Lost answers to a create, an update with resourceVersion or a delete with preconditions cannot do harm twice. */

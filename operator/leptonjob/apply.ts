@@ -23,7 +23,7 @@ import type { Gangs } from './gang/gangs.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Step } from './job.ts';
 import { LEPTON_JOBS, podName } from './names.ts';
 import { childMetadata, type Place, podLabelsOf, podOf } from './pod.ts';
-import type { Run, Runs } from './runs.ts';
+import { identityFrom, type Run, type Runs } from './runs.ts';
 
 export interface ApplyOptions {
   readonly api: KubeApi;
@@ -34,7 +34,14 @@ export interface ApplyOptions {
   readonly announce: (job: LeptonJobObject, event: JobEvent) => void;
 }
 
+/** Names of pods, for people. */
+interface Done {
+  readonly created: string[];
+  readonly deleted: string[];
+}
+
 const CONFLICT_MS = 30_000;
+const LISTED = 8;
 /** Steps of one job that are under way at once. */
 const AT_ONCE = 32;
 
@@ -45,17 +52,34 @@ export class Applier {
     this.#options = options;
   }
 
-  /** Throws ApiError; what was done until then stays done. */
+  /** Children before pods, which need them. Throws ApiError; what was done until then stays done. */
   async apply(job: LeptonJobObject, steps: readonly Step[]): Promise<void> {
     const run = this.#options.runs.of(job);
     delete run.rejected;
+    const done: Done = { created: [], deleted: [] };
+    try {
+      await this.#all(job, run, steps.filter(isOfChild), done);
+      // A child's name that somebody else has: no pod can work without it.
+      if (!run.conflict)
+        await this.#all(
+          job,
+          run,
+          steps.filter((step) => !isOfChild(step)),
+          done,
+        );
+    } finally {
+      this.#tell(job, done);
+    }
+  }
+
+  async #all(job: LeptonJobObject, run: Run, steps: readonly Step[], done: Done): Promise<void> {
     const waiting = steps.values();
     let failed = false;
     const results = await Promise.allSettled(
       Array.from({ length: Math.min(AT_ONCE, steps.length) }, async () => {
         for (const step of waiting) {
           if (failed) return;
-          await this.#step(job, run, step).catch((error: unknown) => {
+          await this.#step(job, run, step, done).catch((error: unknown) => {
             failed = true;
             throw error;
           });
@@ -63,6 +87,17 @@ export class Applier {
       }),
     );
     for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  /** One event for all that a pass made, not one for each pod: a job of a thousand pods would drown its own history. */
+  #tell(job: LeptonJobObject, { created, deleted }: Done): void {
+    const tell = (reason: JobEvent['reason'], verb: string, names: readonly string[]): void => {
+      if (names.length === 0) return;
+      const message = `${verb} pod${names.length > 1 ? 's' : ''} ${listed(names)}`;
+      this.#options.announce(job, { type: 'Normal', reason, message });
+    };
+    tell('SuccessfulCreatePod', 'created', created.toSorted());
+    tell('SuccessfulDeletePod', 'deleted', deleted.toSorted());
   }
 
   /**
@@ -88,7 +123,7 @@ export class Applier {
     await ignoring([404], this.#options.api.mergePatch(resource, metadata, { metadata: { labels } }));
   }
 
-  async #step(job: LeptonJobObject, run: Run, step: Step): Promise<void> {
+  async #step(job: LeptonJobObject, run: Run, step: Step, done: Done): Promise<void> {
     const { api, config, gangs } = this.#options;
     const { namespace } = job.metadata;
     switch (step.kind) {
@@ -106,11 +141,7 @@ export class Applier {
         const pod = await this.#create(job, run, PODS, podOf(job, step, config, gangs.memberOf(job)));
         if (pod) {
           run.writtenPod = later(run.writtenPod, pod.metadata.resourceVersion);
-          this.#options.announce(job, {
-            type: 'Normal',
-            reason: 'SuccessfulCreatePod',
-            message: `created pod ${pod.metadata.name}`,
-          });
+          done.created.push(pod.metadata.name);
         }
         return;
       }
@@ -120,11 +151,7 @@ export class Applier {
           [404, 409],
           api.delete(PODS, { namespace, name: step.name }, { uid: step.uid, ...grace }),
         );
-        this.#options.announce(job, {
-          type: 'Normal',
-          reason: 'SuccessfulDeletePod',
-          message: `deleted pod ${step.name}`,
-        });
+        done.deleted.push(step.name);
         return;
       }
       case 'stopRun':
@@ -149,8 +176,8 @@ export class Applier {
         return;
       case 'certificates': {
         const files = await makeCertificates(job.metadata.uid, this.#options.nowMs());
-        await this.#create(job, run, SECRETS, secretOf(job, files));
-        await this.#options.runs.findCertificates(job);
+        if (await this.#create(job, run, SECRETS, secretOf(job, files))) run.identity = identityFrom(files);
+        else await this.#options.runs.findCertificates(job);
       }
     }
   }
@@ -224,4 +251,11 @@ async function ignoring<T>(statuses: readonly number[], work: Promise<T>): Promi
 
 function later(known: string | undefined, version: string): string {
   return known !== undefined && compareVersions(known, version) > 0 ? known : version;
+}
+
+const isOfChild = ({ kind }: Step): boolean => kind === 'createChild';
+
+function listed(names: readonly string[]): string {
+  const more = names.length - LISTED;
+  return names.slice(0, LISTED).join(', ') + (more > 0 ? ` and ${more} more` : '');
 }

@@ -2,6 +2,7 @@
 // it last heard stays known. Decides nothing.
 import { join } from 'node:path';
 import {
+  type ChannelCredentials,
   type Client,
   type ClientReadableStream,
   credentials,
@@ -33,6 +34,8 @@ export interface CoordinatorLink {
 const PROTOS = join(import.meta.dirname, '../../protos');
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 30_000;
+/** Where nobody has answered yet: there is less to be missed, and a fleet of such jobs must not keep a processor busy. */
+const LONGEST_FIRST_RETRY_MS = 300_000;
 const CALL_MS = 5000;
 
 interface Coordination extends Client {
@@ -65,37 +68,31 @@ export function openLink(options: LinkOptions): CoordinatorLink {
 class Link implements CoordinatorLink {
   readonly address: string;
   readonly #options: LinkOptions;
-  readonly #client: Coordination;
+  readonly #security: ChannelCredentials;
+  /** None between two tries: a channel would go on trying at a rhythm of its own. */
+  #client: Coordination | undefined;
   #call: ClientReadableStream<unknown> | undefined;
   #retry: NodeJS.Timeout | undefined;
   #retryMs = FIRST_RETRY_MS;
+  #longestRetryMs = LONGEST_FIRST_RETRY_MS;
   #closed = false;
 
   constructor(options: LinkOptions) {
     const { authority, key, certificate } = options.identity;
     this.address = options.address;
     this.#options = options;
-    const security = credentials.createSsl(
+    this.#security = credentials.createSsl(
       Buffer.from(authority),
       Buffer.from(key),
       Buffer.from(certificate),
     );
-    this.#client = new (coordination())(options.address, security, {
-      'grpc.ssl_target_name_override': `server.${options.jobUid}`,
-      'grpc.keepalive_time_ms': 20_000,
-      'grpc.keepalive_timeout_ms': 20_000,
-      'grpc.initial_reconnect_backoff_ms': 200,
-      'grpc.max_reconnect_backoff_ms': LONGEST_RETRY_MS,
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc.max_receive_message_length': 4 * 2 ** 20,
-    }) as unknown as Coordination;
     this.#watch();
   }
 
   stop(): Promise<void> {
     return new Promise((resolve, reject) => {
       const options = { deadline: Date.now() + CALL_MS };
-      this.#client.Stop({}, options, (error) => (error ? reject(error) : resolve()));
+      this.#connect().Stop({}, options, (error) => (error ? reject(error) : resolve()));
     });
   }
 
@@ -103,22 +100,40 @@ class Link implements CoordinatorLink {
     this.#closed = true;
     clearTimeout(this.#retry);
     this.#call?.cancel();
-    this.#client.close();
+    this.#disconnect();
+  }
+
+  #connect(): Coordination {
+    this.#client ??= new (coordination())(this.address, this.#security, {
+      'grpc.ssl_target_name_override': `server.${this.#options.jobUid}`,
+      'grpc.keepalive_time_ms': 60_000,
+      'grpc.keepalive_timeout_ms': 20_000,
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.max_receive_message_length': 4 * 2 ** 20,
+    }) as unknown as Coordination;
+    return this.#client;
+  }
+
+  #disconnect(): void {
+    this.#client?.close();
+    this.#client = undefined;
   }
 
   #watch(): void {
     if (this.#closed) return;
-    const call = this.#client.Watch({});
+    const call = this.#connect().Watch({});
     this.#call = call;
     call.on('data', (progress) => {
       this.#retryMs = FIRST_RETRY_MS;
+      this.#longestRetryMs = LONGEST_RETRY_MS;
       if (!this.#closed) this.#options.onReport({ ...progress, heardMs: this.#options.nowMs() });
     });
     const again = (): void => {
       if (this.#closed || this.#call !== call) return;
       this.#call = undefined;
+      this.#disconnect();
       this.#retry = setTimeout(() => this.#watch(), this.#retryMs * (0.8 + 0.4 * Math.random()));
-      this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+      this.#retryMs = Math.min(this.#retryMs * 2, this.#longestRetryMs);
     };
     call.on('error', again);
     call.on('end', again);

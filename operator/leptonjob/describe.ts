@@ -244,19 +244,39 @@ function checkpointCondition(report: Report | undefined, known: JobCondition | u
   return ['CheckpointFailing', true, 'CHECKPOINT_WRITE_FAILED', before || failing];
 }
 
-/** Whether writing `next` over `before` would tell anybody something. The clock alone does not. */
-export function sameStatus(before: LeptonJobStatus | undefined, next: LeptonJobStatus): boolean {
-  return before !== undefined && essence(before) === essence(next);
-}
+/** What writing `next` over `before` would tell: the clock alone is no news. */
+export type News = 'none' | 'progress' | 'counts' | 'standing';
 
-/** As `sameStatus`, progress apart: that is written at intervals. */
-export function sameButProgress(before: LeptonJobStatus, next: LeptonJobStatus): boolean {
+export function newsOf(before: LeptonJobStatus | undefined, next: LeptonJobStatus): News {
+  if (before === undefined) return 'standing';
+  if (essence(before) === essence(next)) return 'none';
   const { progress: _, checkpoint: _2, ...old } = before;
   const { progress: _3, checkpoint: _4, ...now } = next;
-  return essence(old) === essence(now);
+  if (essence(old) === essence(now)) return 'progress';
+  return standing(before) === standing(next) ? 'counts' : 'standing';
 }
 
-function essence({ goodput: _, ...status }: LeptonJobStatus): string {
+/** Where the job stands and what was decided, without numbers of pods and without words. */
+function standing({
+  progress: _,
+  checkpoint: _2,
+  worker,
+  parameterServer,
+  ...status
+}: LeptonJobStatus): string {
+  const size = (role: LeptonJobStatus['worker']) =>
+    role && { replicas: role.replicas, selector: role.selector };
+  const { waiting, conditions } = status;
+  return essence({
+    ...status,
+    worker: size(worker),
+    parameterServer: size(parameterServer),
+    waiting: waiting && { on: waiting.on },
+    conditions: conditions?.map(({ type, status: holds, reason }) => ({ type, holds, reason })),
+  });
+}
+
+function essence({ goodput: _, ...status }: Readonly<Record<string, unknown>>): string {
   return JSON.stringify(sorted(status));
 }
 

@@ -104,6 +104,8 @@ export interface Limits {
   readonly forceDeleteMs: number;
   /** Between two writes of progress alone. */
   readonly progressMs: number;
+  /** Between two writes of numbers of pods alone. */
+  readonly countsMs: number;
 }
 
 export type Step =

@@ -74,7 +74,7 @@ function tidyUp({ job, pods, nowMs }: Seen, status: LeptonJobStatus): Plan | und
 
 /** The first pass: names the run, so that every later pod finds the checkpoints of earlier ones. */
 function begin({ job, nowMs }: Seen, status: LeptonJobStatus): Plan | undefined {
-  if (status.run !== undefined) return undefined;
+  if (hasBegun(status)) return undefined;
   const run = job.metadata.uid.replaceAll('-', '').slice(0, 20).toLowerCase();
   const first: LeptonJobStatus = { ...status, run, attempt: 0, restarts: 0 };
   return record(
@@ -246,31 +246,31 @@ function tellCheckpoints({ report }: Seen, status: LeptonJobStatus): Plan | unde
   return record(status, [event]);
 }
 
-/** Children first, then every pod that has no place taken. */
+/** What is missing: children, the gang, and every pod whose place is not taken. */
 function assemble(seen: Seen, status: LeptonJobStatus): Plan {
   const { job, pods, missing, nowMs } = seen;
-  // Secrets are not watched: nobody would say that theirs is there by now.
-  if (missing.length > 0)
-    return act(
-      status,
-      missing.map((child) => ({ kind: 'createChild', child })),
-      missing.includes('certificates') ? 1 : 1000,
-    );
+  const children = missing.map((child): Step => ({ kind: 'createChild', child }));
   const gathering = gather(seen, status);
-  if (gathering) return gathering;
+  if (gathering) return withChildren(gathering, children);
   const waitMs = timeOf(status.backOffUntil, nowMs) - nowMs;
-  if (waitMs > 0) return act(status, [], waitMs);
+  if (waitMs > 0) return act(status, children, waitMs);
   const taken = new Set(pods.map(({ name }) => name));
   const places = placesOf(
     job.spec.parameterServer.replicas,
     status.worker?.replicas ?? job.spec.worker.replicas,
   );
-  const steps = places
+  const newcomers = places
     .filter(({ role, rank }) => !taken.has(podName(job.metadata.name, role, rank)))
     .map(({ role, rank }): Step => ({ kind: 'createPod', role, rank, attempt: status.attempt ?? 0 }));
-  if (steps.length > 0) return hold(seen, status) ?? act(status, steps);
+  const steps = [...children, ...newcomers];
+  if (newcomers.length > 0) return withChildren(hold(seen, status) ?? act(status, newcomers), children);
+  if (steps.length > 0) return act(status, steps, 1000);
   if (!status.assembled) return record({ ...status, assembled: true }, []);
   return act(status, [], deadlineInMs(job.spec.activeDeadlineSeconds, status, nowMs));
+}
+
+function withChildren(plan: Plan, children: readonly Step[]): Plan {
+  return plan.kind === 'act' ? { ...plan, steps: [...children, ...plan.steps] } : plan;
 }
 
 // --- parts of decisions ---
@@ -389,6 +389,10 @@ function finished(
 
 function isTrue({ conditions = [] }: LeptonJobStatus, wanted: ConditionType): boolean {
   return conditions.some(({ type, status }) => type === wanted && status === 'True');
+}
+
+export function hasBegun({ run }: LeptonJobStatus): boolean {
+  return run !== undefined;
 }
 
 export function isFinished({ phase }: LeptonJobStatus): boolean {

@@ -8,11 +8,11 @@ import type { KubeApi } from '../kube/api.ts';
 import { isStatus } from '../kube/errors.ts';
 import { PODS } from '../kube/objects.ts';
 import { Applier } from './apply.ts';
-import { sameButProgress, sameStatus } from './describe.ts';
+import { newsOf } from './describe.ts';
 import type { Gangs } from './gang/gangs.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Plan, PodView, Seen } from './job.ts';
 import { configName, LEPTON_JOBS, networkPolicyName, podName, serviceName } from './names.ts';
-import { isFinished, isOurs, planLeptonJob } from './plan.ts';
+import { hasBegun, isFinished, isOurs, planLeptonJob } from './plan.ts';
 import { jobConfigOf } from './pod.ts';
 import { type Pod, viewPod } from './pod-view.ts';
 import type { Run, Runs } from './runs.ts';
@@ -38,6 +38,8 @@ export interface ReconcilerOptions {
 const BARRIER_MS = 20;
 /** A store that lacks what the server has is behind by more. */
 const BEHIND_MS = 500;
+/** Pods come up one by one: their numbers are written at most this often. */
+const COUNTS_MS = 1000;
 
 export function leptonJobReconciler(options: ReconcilerOptions): Reconcile {
   const reconciler = new Reconciler(options);
@@ -59,7 +61,8 @@ class Reconciler {
     if (!job || !isOurs(job)) return {}; // deleted: owner references clean up
     const run = runs.of(job);
     if (!this.#caughtUp(job, run)) return { wakeInMs: BARRIER_MS };
-    const certified = isFinished(job.status ?? {}) || (await runs.findCertificates(job));
+    const { status = {} } = job;
+    const certified = !hasBegun(status) || isFinished(status) || (await runs.findCertificates(job));
     const startedMs = performance.now();
     const seen = this.#see(job, run, certified);
     const plan = planLeptonJob(seen);
@@ -104,6 +107,7 @@ class Reconciler {
         stopMs: times.stopSeconds * 1000,
         forceDeleteMs: times.forceDeleteSeconds * 1000,
         progressMs: times.progressSeconds * 1000,
+        countsMs: Math.min(times.progressSeconds * 1000, COUNTS_MS),
       },
     };
   }
@@ -160,10 +164,10 @@ class Reconciler {
         ? planLeptonJob({ ...seen, ...this.#news(job, run) })
         : plan;
     const status = plan.kind === 'record' ? plan.status : told.status;
-    await this.#writeStatus(seen, run, status, plan);
+    const tellInMs = await this.#writeStatus(seen, run, status, plan);
     if (failure) throw failure;
     const again = run.conflict ? run.conflict.untilMs - this.#options.nowMs() : undefined;
-    const wakeInMs = plan.kind === 'act' ? (plan.wakeInMs ?? again) : undefined;
+    const wakeInMs = soonest(plan.kind === 'act' ? (plan.wakeInMs ?? again) : undefined, tellInMs);
     return wakeInMs === undefined ? {} : { wakeInMs: Math.max(1, wakeInMs) };
   }
 
@@ -172,16 +176,21 @@ class Reconciler {
     return { ...(run.rejected ? { rejected: run.rejected } : {}), ...(refusal ? { refusal } : {}) };
   }
 
-  /** At most once per pass, on condition that the job is the one that the plan was made for. */
+  /**
+   * At most once per pass, on condition that the job is the one that the plan was made for. What is no decision waits a while for
+   * more of its kind: gives when it is due.
+   */
   async #writeStatus(
     { job, nowMs, limits }: Seen,
     run: Run,
     status: LeptonJobStatus,
     plan: Plan,
-  ): Promise<void> {
-    if (job.metadata.deletionTimestamp !== undefined || sameStatus(job.status, status)) return;
-    const dull = job.status !== undefined && sameButProgress(job.status, status);
-    if (dull && nowMs - run.progressMs < limits.progressMs) return;
+  ): Promise<number | undefined> {
+    const news = newsOf(job.status, status);
+    if (job.metadata.deletionTimestamp !== undefined || news === 'none') return undefined;
+    const patienceMs = news === 'standing' ? 0 : news === 'counts' ? limits.countsMs : limits.progressMs;
+    const dueInMs = run.toldMs + patienceMs - nowMs;
+    if (plan.kind === 'act' && dueInMs > 0) return news === 'counts' ? dueInMs : undefined;
     const { api, announce, onWritten } = this.#options;
     try {
       const written = await api.replace<LeptonJobObject>(
@@ -190,19 +199,24 @@ class Reconciler {
         'status',
       );
       run.writtenJob = written.metadata.resourceVersion;
-      run.progressMs = nowMs;
+      run.toldMs = nowMs;
     } catch (error) {
-      if (isStatus(error, 404)) return; // deleted meanwhile
+      if (isStatus(error, 404)) return undefined; // deleted meanwhile
       throw error;
     }
     if (plan.kind === 'record') for (const event of plan.events) announce(job, event);
     onWritten?.(job, job.status, plan);
+    return undefined;
   }
 }
 
 /** Pods without the scheduler that they are made for would wait for ever. */
 function lackOf({ lack }: Seen['gang'], finished: boolean): Seen['refusal'] {
   return lack === undefined || finished ? undefined : { on: 'GangNotServed', message: lack };
+}
+
+function soonest(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined ? b : b === undefined ? a : Math.min(a, b);
 }
 
 function coordinatorOf(

@@ -21,8 +21,8 @@ export interface Run {
   /** Versions that this process wrote: no pass before they have been seen. */
   writtenJob?: string;
   writtenPod?: string;
-  /** When progress alone was last written to the status. */
-  progressMs: number;
+  /** When the status was last written. */
+  toldMs: number;
 }
 
 interface Secret extends Stored {
@@ -48,7 +48,7 @@ export class Runs {
   of({ metadata }: Stored): Run {
     const known = this.#runs.get(metadata.uid);
     if (known) return known;
-    const run: Run = { progressMs: Number.NEGATIVE_INFINITY };
+    const run: Run = { toldMs: Number.NEGATIVE_INFINITY };
     this.#runs.set(metadata.uid, run);
     return run;
   }
@@ -110,7 +110,15 @@ export class Runs {
   }
 }
 
-function identityOf({ data = {} }: Secret): Identity {
-  const text = (key: string): string => Buffer.from(data[key] ?? '', 'base64').toString('utf8');
+export function identityFrom(files: Readonly<Record<string, string>>): Identity {
+  const text = (key: string): string => files[key] ?? '';
   return { authority: text('ca.crt'), certificate: text('operator.crt'), key: text('operator.key') };
+}
+
+function identityOf({ data = {} }: Secret): Identity {
+  const decoded = Object.entries(data).map(([key, value]) => [
+    key,
+    Buffer.from(value, 'base64').toString('utf8'),
+  ]);
+  return identityFrom(Object.fromEntries(decoded));
 }

@@ -39,6 +39,9 @@ export interface WorldOptions {
   readonly onError: (kind: string, error: unknown) => void;
 }
 
+/** Children come up in crowds: news that call for nothing wait for more of their kind. */
+const CROWD_MS = 200;
+
 const MANAGED = 'app.kubernetes.io/managed-by=lepton-operator';
 
 const byOwner = (object: Stored): string | undefined => controllerOf(object)?.uid;
@@ -108,9 +111,9 @@ export class World {
     namespace: string | undefined,
     trim: (object: T) => T,
   ): void {
-    const changed = ({ object }: Change<T>): void => {
-      const key = this.#jobOf(object);
-      if (key !== undefined) this.#options.onChange(key);
+    const changed = (change: Change<T>): void => {
+      const key = this.#jobOf(change.object);
+      if (key !== undefined) this.#options.onChange(key, isUrgent(change) ? 0 : CROWD_MS);
     };
     this.#reflect(resource, store, { namespace, labelSelector: MANAGED }, changed, trim);
   }
@@ -162,6 +165,17 @@ export class World {
       if (key !== undefined) this.#options.onChange(key, inMs);
     }
   }
+}
+
+/** Something is gone, or about to go. */
+function isUrgent({ kind, object }: Change<Stored & { readonly status?: Pod['status'] }>): boolean {
+  const phase = object.status?.phase;
+  return (
+    kind === 'deleted' ||
+    object.metadata.deletionTimestamp !== undefined ||
+    phase === 'Failed' ||
+    phase === 'Succeeded'
+  );
 }
 
 /** How long a node has not been ready; undefined where it is. */

@@ -66,7 +66,7 @@ test('submit, jobs, status, suspend, resume, scale, delete', async () => {
   assert.match(stdout, /Phase:\s+Running/);
   assert.match(stdout, /Progress:\s+step 25 of 100 \(25\.0 %\)/);
   assert.match(stdout, /typed-worker-1\s+Running/);
-  assert.match(stdout, /SuccessfulCreatePod\s+created pod typed-server-0/);
+  assert.match(stdout, /SuccessfulCreatePod\s+created pods typed-server-0, typed-worker-0, typed-worker-1/);
   assert.equal((await lepton('scale', 'typed', '--workers', '3')).code, 0);
   await fleet.expect('typed', 'three workers', ({ status }) => status?.worker?.replicas === 3);
   assert.equal((await lepton('suspend', 'typed')).code, 0);

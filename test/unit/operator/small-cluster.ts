@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { leptonJobSchema } from '../../../crds/leptonjob.ts';
 import type { LeptonJobStatus } from '../../../crds/status.ts';
 import { operatorConfigSchema } from '../../../operator/config.ts';
-import { sameStatus } from '../../../operator/leptonjob/describe.ts';
+import { newsOf } from '../../../operator/leptonjob/describe.ts';
 import type { GangBackend, GangObject } from '../../../operator/leptonjob/gang/backend.ts';
 import {
   type Found,
@@ -70,7 +70,7 @@ export class SmallCluster {
       gang: this.#gang(),
       ...(this.report ? { report: this.report } : {}),
       nowMs: this.nowMs,
-      limits: { stopMs: 60_000, forceDeleteMs: 60_000, progressMs: 10_000 },
+      limits: { stopMs: 60_000, forceDeleteMs: 60_000, countsMs: 0, progressMs: 10_000 },
     };
   }
 
@@ -90,7 +90,7 @@ export class SmallCluster {
       this.apply(step);
     }
     if (steps.length >= crashAfter) return plan;
-    if (!sameStatus(this.status, plan.status)) {
+    if (newsOf(this.status, plan.status) !== 'none') {
       this.status = plan.status;
       this.writes++;
       if (plan.kind === 'record') this.events.push(...plan.events.map(({ reason }) => reason));
