@@ -122,11 +122,11 @@ export const runningFields = {
       queue: text(253)
         .regex(NAME, 'expected the name of a queue')
         .exactOptional()
-        .describe('Name of the queue'),
+        .describe('Queue of Volcano; Kueue reads its label kueue.x-k8s.io/queue-name'),
       priorityClassName: text(253)
         .regex(NAME, 'expected the name of a PriorityClass')
         .exactOptional()
-        .describe('PriorityClass of the pods'),
+        .describe('PriorityClass of the pods and of their group'),
       gang: z
         .enum(['auto', 'none', 'kubernetes', 'volcano', 'schedulerPlugins'])
         .default('auto')

@@ -54,6 +54,8 @@ interface Native {
   readonly adjustable: boolean;
   /** A PodGroup has a status in which it says what it waits for. */
   readonly speaks: boolean;
+  /** The scheduler wants all pods of a group alike. */
+  readonly strict: boolean;
 }
 
 type Policy = { gang: { minCount: number } };
@@ -72,6 +74,7 @@ const NATIVE: Readonly<Record<Minor, Native>> = {
     member: (name) => ({ workloadRef: { name, podGroup: 'pods' } }),
     adjustable: false,
     speaks: false,
+    strict: false,
   },
   '1.36': {
     resources: groups('v1alpha2'),
@@ -79,6 +82,7 @@ const NATIVE: Readonly<Record<Minor, Native>> = {
     member: memberOfGroup,
     adjustable: false,
     speaks: true,
+    strict: false,
   },
   '1.37': {
     resources: groups('v1beta1'),
@@ -86,9 +90,16 @@ const NATIVE: Readonly<Record<Minor, Native>> = {
     member: memberOfGroup,
     adjustable: true,
     speaks: true,
+    strict: true,
   },
 };
 const native = NATIVE[minorOf()];
+const NOT_STRICT = `Kubernetes ${minorOf()} lets every pod of a group have a priority of its own`;
+
+const PRIORITY_CLASSES: Resource = {
+  ...resource('scheduling.k8s.io/v1', 'PriorityClass', 'priorityclasses'),
+  namespaced: false,
+};
 
 const VOLCANO = resource('scheduling.volcano.sh/v1beta1', 'PodGroup', 'podgroups');
 const SCHEDULER_PLUGINS = resource('scheduling.x-k8s.io/v1alpha1', 'PodGroup', 'podgroups');
@@ -256,6 +267,36 @@ async function specOfAnother(): Promise<Record<string, unknown>> {
   await removeJob('another');
   return { ...spec, podGroupTemplateRef: undefined, workloadRef: undefined };
 }
+
+test('a group has the priority of its pods, wherever that is said', async () => {
+  await plane.api.create(PRIORITY_CLASSES, { metadata: { name: 'high' }, value: 1000 } as KubeObject);
+  const template = { spec: { terminationGracePeriodSeconds: 0, priorityClassName: 'high' } };
+  await fleet.submit('templated', { worker: { replicas: 1, template } });
+  await expectPlaced('templated', 2);
+  await removeJob('templated');
+  await fleet.submit('named', small({ scheduling: { priorityClassName: 'high' } }));
+  await expectPlaced('named', 3);
+  await removeJob('named');
+});
+
+test('a group that the scheduler does not take is told in its words', {
+  skip: native.strict ? false : NOT_STRICT,
+}, async () => {
+  const template = { spec: { terminationGracePeriodSeconds: 0 } };
+  const urgent = { spec: { terminationGracePeriodSeconds: 0, priorityClassName: 'high' } };
+  await fleet.submit('mixed', {
+    worker: { replicas: 1, template },
+    parameterServer: { replicas: 1, template: urgent },
+  });
+  const { status } = await fleet.expect(
+    'mixed',
+    'the words of the scheduler',
+    ({ status: is }) => is?.waiting?.message.startsWith('PodGroup mixed: ') ?? false,
+    LONG_MS,
+  );
+  assert.match(status?.waiting?.message ?? '', /same priority/);
+  await removeJob('mixed');
+});
 
 test('gang: none makes pods and nothing else', async () => {
   await fleet.submit('alone', small({ scheduling: { gang: 'none' } }));

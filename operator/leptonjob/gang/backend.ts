@@ -69,15 +69,16 @@ export const anyChange = (_: Json, wanted: Json): Json => wanted;
 /** Nothing may. */
 export const noChange = (): undefined => undefined;
 
-/** Whether everything in `wanted` is in `found`; what the server added does not count. */
-export function covers(found: unknown, wanted: unknown): boolean {
+/** Whether nothing in `found` says otherwise than `wanted`. A server adds fields, and drops those of features that are off. */
+export function agrees(found: unknown, wanted: unknown): boolean {
+  if (found === undefined) return true;
   if (Array.isArray(wanted))
     return (
       Array.isArray(found) &&
       found.length === wanted.length &&
-      wanted.every((item, i) => covers(found[i], item))
+      wanted.every((item, i) => agrees(found[i], item))
     );
   if (typeof wanted !== 'object' || wanted === null) return found === wanted;
   if (typeof found !== 'object' || found === null) return false;
-  return Object.entries(wanted).every(([key, value]) => covers((found as Json)[key], value));
+  return Object.entries(wanted).every(([key, value]) => agrees((found as Json)[key], value));
 }

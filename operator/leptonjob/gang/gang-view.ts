@@ -5,7 +5,7 @@ import type { Resource } from '../../kube/objects.ts';
 import type { LeptonJobObject } from '../job.ts';
 import { LEPTON_JOBS } from '../names.ts';
 import { podOf, workersOf } from '../pod.ts';
-import { covers, type Gang, type GangBackend, type GangKind, type GangObject, type Json } from './backend.ts';
+import { agrees, type Gang, type GangBackend, type GangKind, type GangObject, type Json } from './backend.ts';
 import { quantityOf, requestsOf } from './quantities.ts';
 
 /** One object of a gang scheduler, whosever it is. */
@@ -87,7 +87,7 @@ function taskFor(
   const wanted = specOf(gang);
   if (!object) return { kind: 'create', resource, spec: wanted };
   const spec = object.spec ?? {};
-  if (object.metadata.deletionTimestamp !== undefined || covers(spec, wanted)) return undefined;
+  if (object.metadata.deletionTimestamp !== undefined || agrees(spec, wanted)) return undefined;
   const change = changeOf(spec, wanted);
   if (!change) return 'replace';
   return { kind: 'change', resource, resourceVersion: object.metadata.resourceVersion, spec: change };
@@ -132,29 +132,29 @@ function gangOf(job: LeptonJobObject, config: OperatorConfig): Gang {
   if (known) return known;
   const { spec, metadata } = job;
   const counts = { server: spec.parameterServer.replicas, worker: workersOf(job) };
+  const [server, worker] = (['server', 'worker'] as const).map(
+    (role) => (podOf(job, { role, rank: 0, attempt: 0 }, config) as { spec?: PodSpec }).spec ?? {},
+  ) as [PodSpec, PodSpec];
   const made: Gang = {
     name: metadata.name,
     kind: LEPTON_JOBS.kind,
     apiGroup: LEPTON_JOBS.apiVersion.split('/')[0]!,
     minimum: counts.server + counts.worker,
-    minResources: minResourcesOf(job, config, counts),
+    minResources: sumOf([server, counts.server], [worker, counts.worker]),
     queue: spec.scheduling.queue,
-    priorityClassName: spec.scheduling.priorityClassName,
+    // Schedulers want a group to have the priority of its pods, which their template may give as well.
+    priorityClassName: worker.priorityClassName,
   };
   gangs.set(job, made);
   return made;
 }
 
-function minResourcesOf(
-  job: LeptonJobObject,
-  config: OperatorConfig,
-  counts: Readonly<Record<'server' | 'worker', number>>,
-): Record<string, string> {
+type PodSpec = Parameters<typeof requestsOf>[0] & { readonly priorityClassName?: string };
+
+function sumOf(...parts: readonly [PodSpec, number][]): Record<string, string> {
   const sums = new Map<string, bigint>();
-  for (const role of ['server', 'worker'] as const) {
-    const { spec } = podOf(job, { role, rank: 0, attempt: 0 }, config) as { spec?: object };
-    for (const [name, amount] of requestsOf(spec ?? {}))
-      sums.set(name, (sums.get(name) ?? 0n) + amount * BigInt(counts[role]));
-  }
+  for (const [spec, count] of parts)
+    for (const [name, amount] of requestsOf(spec))
+      sums.set(name, (sums.get(name) ?? 0n) + amount * BigInt(count));
   return Object.fromEntries([...sums].sort().map(([name, amount]) => [name, quantityOf(amount)]));
 }

@@ -1,8 +1,8 @@
 // Kubernetes' own gang scheduling, one adapter per version of scheduling.k8s.io: the fields have other names in each. Pure.
 import type { Resource } from '../../kube/objects.ts';
 import {
+  agrees,
   conditionsOf,
-  covers,
   type Gang,
   type GangBackend,
   type GangObject,
@@ -92,7 +92,7 @@ const since137 = (version: 'v1alpha3' | 'v1beta1'): GangBackend => ({
         if (!found || !next) return undefined;
         // What the server filled in stays: a list is replaced as a whole.
         const podGroupTemplates = [{ ...found, schedulingPolicy: next['schedulingPolicy'] }];
-        return covers({ ...spec, podGroupTemplates }, wanted) ? { podGroupTemplates } : undefined;
+        return agrees({ ...spec, podGroupTemplates }, wanted) ? { podGroupTemplates } : undefined;
       },
     },
     {
@@ -104,7 +104,7 @@ const since137 = (version: 'v1alpha3' | 'v1beta1'): GangBackend => ({
       }),
       changeOf: (spec, wanted) => {
         const { schedulingPolicy } = wanted;
-        return covers({ ...spec, schedulingPolicy }, wanted) ? { schedulingPolicy } : undefined;
+        return agrees({ ...spec, schedulingPolicy }, wanted) ? { schedulingPolicy } : undefined;
       },
     },
   ],

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Gang, GangBackend, GangObject, Json } from '../../../operator/leptonjob/gang/backend.ts';
-import { covers } from '../../../operator/leptonjob/gang/backend.ts';
+import { agrees } from '../../../operator/leptonjob/gang/backend.ts';
 import { choiceOf } from '../../../operator/leptonjob/gang/gangs.ts';
 import { KUBERNETES } from '../../../operator/leptonjob/gang/kubernetes.ts';
 import { quantityOf, requestsOf, thousandthsOf } from '../../../operator/leptonjob/gang/quantities.ts';
@@ -112,7 +112,7 @@ for (const backend of [V1BETA1, V1ALPHA3, VOLCANO, SCHEDULER_PLUGINS])
       const change = kind.changeOf(filledIn(kind), kind.specOf(MORE));
       assert.ok(change);
       const changed = { ...filledIn(kind), ...change } as { podGroupTemplates?: { priority?: number }[] };
-      assert.ok(covers(changed, kind.specOf(MORE)));
+      assert.ok(agrees(changed, kind.specOf(MORE)));
       for (const template of changed.podGroupTemplates ?? []) assert.equal(template.priority, 7);
     }
   });
@@ -132,12 +132,12 @@ for (const backend of [V1ALPHA2, V1ALPHA1])
       assert.equal(kind.changeOf(filledIn(kind), kind.specOf(MORE)), undefined);
   });
 
-test('covers: what is wanted is there, whatever else is', () => {
-  assert.ok(covers({ a: 1, b: [{ c: 2, d: 3 }] }, { b: [{ c: 2 }] }));
-  assert.ok(!covers({ b: [{ c: 2 }, {}] }, { b: [{ c: 2 }] }));
-  assert.ok(!covers({ b: 1 }, { b: [1] }));
-  assert.ok(!covers({}, { a: {} }));
-  assert.ok(!covers(null, { a: 1 }));
+test('agrees: nothing that is there says otherwise', () => {
+  assert.ok(agrees({ b: [{ d: 3 }] }, { a: 1, b: [{ c: 2 }] }));
+  assert.ok(!agrees(null, { a: 1 }));
+  assert.ok(!agrees({ a: 2 }, { a: 1 }));
+  assert.ok(!agrees({ b: [1, 2] }, { b: [1] }));
+  assert.ok(!agrees({ b: 1 }, { b: { c: 1 } }));
 });
 
 const groupWith = (status: Json): GangObject => ({
@@ -312,6 +312,19 @@ test('a partial restart keeps the group; another number changes it where it can 
     assert.deepEqual(uidsOf(cluster), uids);
     tell(cluster, STORIES['scale up']!);
     assert.equal(uidsOf(cluster).join() === uids.join(), same, backend.apiVersion);
+  }
+});
+
+test('a field that the server does not keep is not asked for again and again', () => {
+  for (const backend of [V1BETA1, V1ALPHA2]) {
+    const cluster = new SmallCluster({ scheduling: { priorityClassName: 'high' } }, backend);
+    cluster.drops = 'priorityClassName';
+    tell(cluster, [(c) => c.run(), (c) => c.say('Running')]);
+    assert.equal(cluster.pods.length, 3);
+    assert.equal(cluster.gangObjects.length, backend.kinds.length);
+    const uids = uidsOf(cluster);
+    tell(cluster, STORIES['a worker dies']!);
+    assert.deepEqual(uidsOf(cluster), uids);
   }
 });
 

@@ -41,6 +41,8 @@ export class SmallCluster {
   /** Of the gang scheduler, where there is one. */
   gangObjects: Found[] = [];
   readonly backend: GangBackend | undefined;
+  /** A field of a feature that is off: the server does not keep it. */
+  drops: string | undefined;
   readonly created: string[] = [];
   readonly events: string[] = [];
   #uids = 0;
@@ -162,7 +164,8 @@ export class SmallCluster {
     const known = this.gangObjects.find((found) => found.resource.plural === resource.plural)?.object;
     if (task.kind === 'create' && known) return; // AlreadyExists
     const metadata = known?.metadata ?? { name: 'job', uid: `uid-${++this.#uids}`, resourceVersion: '1' };
-    const object: GangObject = { metadata, spec: { ...known?.spec, ...spec } };
+    const kept = JSON.stringify(spec, (key, value) => (key === this.drops ? undefined : value));
+    const object: GangObject = { metadata, spec: { ...known?.spec, ...JSON.parse(kept) } };
     this.gangObjects = [...others, { resource, object }];
   }
 
