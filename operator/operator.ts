@@ -127,6 +127,8 @@ export class Operator {
         name,
         identity: options.identity,
         onLost: options.onLost,
+        onError: (error) =>
+          log('warning', 'asking for leadership failed, trying again', { error: messageOf(error) }),
         ...options.lease,
       });
   }

@@ -12,6 +12,8 @@ export interface LeaderOptions {
   readonly name: string;
   readonly identity: string;
   readonly onLost: (reason: string) => void;
+  /** A request failed, in words that differ from those of the failure before. */
+  readonly onError?: (error: unknown) => void;
   readonly leaseMs?: number;
   readonly renewDeadlineMs?: number;
   readonly retryMs?: number;
@@ -33,6 +35,7 @@ export class Leader {
   readonly #elected = Promise.withResolvers<void>();
   readonly #stop = new AbortController();
   #acquireTime = '';
+  #lastError = '';
 
   constructor(options: LeaderOptions) {
     const { identity, leaseMs, renewDeadlineMs } = options;
@@ -73,10 +76,20 @@ export class Leader {
     try {
       const action = this.#election.observed(await this.#read(), performance.now());
       if (action.kind === 'write') this.#election.written(stateOf(await this.#write(action)));
+      this.#lastError = '';
       return action;
-    } catch {
+    } catch (error) {
+      this.#tell(error);
       return this.#election.failed(performance.now());
     }
+  }
+
+  /** Every two seconds the same would bury the log. */
+  #tell(error: unknown): void {
+    const message = String(error);
+    if (message === this.#lastError || this.#stop.signal.aborted) return;
+    this.#lastError = message;
+    this.#options.onError?.(error);
   }
 
   async #read(): Promise<LeaseState | undefined> {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { KubeApi } from '../../operator/kube/api.ts';
 import { KubeClient } from '../../operator/kube/client.ts';
 import type { ControlPlane } from '../cluster/control-plane.ts';
+import { until } from '../cluster/daemon.ts';
 import type { Release } from './chart.ts';
 
 export interface Scope extends Release {
@@ -109,6 +110,20 @@ export const NEVER: readonly Row[] = [
   [false, 'create', 'mutatingwebhookconfigurations.admissionregistration.k8s.io'],
   [false, 'approve', 'signers.certificates.k8s.io'],
 ];
+
+/** A token of a service account, as its pods get one. */
+export async function tokenOf(plane: ControlPlane, namespace: string, name: string): Promise<string> {
+  const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`;
+  const body = {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'TokenRequest',
+    spec: { expirationSeconds: 3600 },
+  };
+  const answer = await until(`token of ${namespace}/${name}`, 30_000, () =>
+    plane.api.client.call<{ status: { token: string } }>({ method: 'POST', path, body }),
+  );
+  return answer.status.token;
+}
 
 /** As `kubectl auth can-i` asks: the server is asked with the token itself. */
 export async function expectRights(plane: ControlPlane, token: string, rows: readonly Row[]): Promise<void> {

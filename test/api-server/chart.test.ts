@@ -142,7 +142,7 @@ test('by default: one operator for all namespaces, in the restricted standard', 
     'ClusterRole lepton-view',
     'ClusterRoleBinding lepton',
     'ClusterRoleBinding lepton-nodes',
-    'ConfigMap lepton',
+    'ConfigMap lepton-config',
     'CustomResourceDefinition leptonjobs.lepton.ai',
     'Deployment lepton',
     'NetworkPolicy lepton',
@@ -171,7 +171,7 @@ test('with everything set: each setting is where it belongs', { timeout: 60_000 
     assert.deepEqual(spec[key], FULL[key], key);
   assert.equal((metadata['annotations'] as Record<string, string>)['team'], 'a');
   const config = operatorConfigSchema.parse(
-    JSON.parse(find(all, 'ConfigMap', 'lepton').data?.['operator.json'] ?? ''),
+    JSON.parse(find(all, 'ConfigMap', 'lepton-config').data?.['operator.json'] ?? ''),
   );
   const { resources, times, ...given } = FULL.config;
   for (const [key, value] of Object.entries(given))

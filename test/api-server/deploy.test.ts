@@ -4,12 +4,17 @@ import assert from 'node:assert/strict';
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { render } from '../../charts/rendering.ts';
-import type { Stored } from '../../operator/kube/objects.ts';
+import { operatorConfigSchema } from '../../operator/config.ts';
+import { CONFIG_MAPS, type Stored } from '../../operator/kube/objects.ts';
+import type { LeptonJobObject } from '../../operator/leptonjob/job.ts';
 import { LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
+import { Operator } from '../../operator/operator.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
+import { tokenOf } from './can-i.ts';
 import { CHART, documentsOf, find, helm, operatorPod } from './chart.ts';
 import { makeNamespace, RESTRICTED } from './fleet.ts';
 
@@ -32,7 +37,7 @@ test('deploy/kustomize is what the chart renders, and the server takes it', { ti
   await plane.kubectl('apply', '--dry-run=server', '-k', folder);
   const config = all.find(({ data }) => data?.['operator.json']);
   const { volumes } = operatorPod(all).spec as unknown as { volumes: { configMap?: { name: string } }[] };
-  assert.match(config?.metadata.name ?? '', /^lepton-\w{10}$/);
+  assert.match(config?.metadata.name ?? '', /^lepton-config-\w{10}$/);
   assert.equal(volumes[0]?.configMap?.name, config?.metadata.name);
   find(all, 'CustomResourceDefinition', 'leptonjobs.lepton.ai');
 });
@@ -120,3 +125,48 @@ test('install, upgrade of the CRD, uninstall that keeps CRD and jobs, install ag
   await same();
   await helm(plane, 'uninstall', 'lepton', ...at);
 });
+
+test('kubectl apply -k over what a release left: an operator starts with its rights and its configuration', {
+  timeout: 120_000,
+}, async () => {
+  // Helm's name is still on the CRD.
+  await plane.kubectl('apply', '--server-side', '--force-conflicts', '-k', join(ROOT, 'deploy/kustomize'));
+  const token = await tokenOf(plane, SYSTEM, 'lepton');
+  const { items } = await plane.api.list<Stored & { data?: Record<string, string> }>(CONFIG_MAPS, {
+    namespace: SYSTEM,
+  });
+  const [text = ''] = items.flatMap(({ data }) => data?.['operator.json'] ?? []);
+  const log: string[] = [];
+  const operator = new Operator({
+    kubeConfig: plane.kubeConfig(token),
+    config: operatorConfigSchema.parse({ ...JSON.parse(text), ports: { health: 0, metrics: 0 } }),
+    identity: 'test',
+    version: 'test',
+    log: (level, message, fields) => void log.push(`${level} ${message} ${JSON.stringify(fields ?? {})}`),
+    onLost: () => {},
+  });
+  try {
+    await Promise.race([operator.start(), late(60_000, log)]);
+    const ready = await fetch(`http://127.0.0.1:${operator.addresses.health}/readyz`);
+    assert.equal(ready.status, 200);
+    // The job that outlived the release is worked on again.
+    await until('the job is looked at', 30_000, async () => {
+      const { status } = await plane.api.get<LeptonJobObject>(LEPTON_JOBS, {
+        namespace: 'default',
+        name: 'fashion-mnist',
+      });
+      return status?.phase !== undefined;
+    });
+  } finally {
+    await operator.stop();
+  }
+  assert.deepEqual(
+    log.filter((line) => /forbidden/.test(line)),
+    [],
+  );
+});
+
+async function late(ms: number, log: readonly string[]): Promise<never> {
+  await setTimeout(ms, undefined, { ref: false });
+  throw new Error(`not leading within ${ms} ms:\n${log.join('\n')}`);
+}

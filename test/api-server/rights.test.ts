@@ -14,7 +14,7 @@ import { LABELS } from '../../operator/leptonjob/names.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
 import { installCrd, installGangCrd } from '../cluster/install-crd.ts';
-import { EVERYWHERE, expectRights, LISTED, NEVER, OTHER, operatorRows, type Row } from './can-i.ts';
+import { EVERYWHERE, expectRights, LISTED, NEVER, OTHER, operatorRows, type Row, tokenOf } from './can-i.ts';
 import { apply, type Manifest, type PolicyRule, renderChart } from './chart.ts';
 import { Fleet, makeNamespace, RESTRICTED } from './fleet.ts';
 
@@ -31,20 +31,6 @@ before(async () => {
     await makeNamespace(plane, name, RESTRICTED);
 });
 after(() => plane?.[Symbol.asyncDispose]());
-
-/** A token of a service account, as its pods get one. */
-async function tokenOf(namespace: string, name: string): Promise<string> {
-  const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`;
-  const body = {
-    apiVersion: 'authentication.k8s.io/v1',
-    kind: 'TokenRequest',
-    spec: { expirationSeconds: 3600 },
-  };
-  const answer = await until(`token of ${namespace}/${name}`, 30_000, () =>
-    plane.api.client.call<{ status: { token: string } }>({ method: 'POST', path, body }),
-  );
-  return answer.status.token;
-}
 
 /** `group resource verb` of each right. */
 function rightsOf(rules: readonly PolicyRule[]): Set<string> {
@@ -76,7 +62,7 @@ for (const scope of [EVERYWHERE, LISTED])
         plane,
         rendered.filter(({ kind }) => kinds.test(kind)),
       );
-      token = await tokenOf(scope.namespace, scope.name);
+      token = await tokenOf(plane, scope.namespace, scope.name);
     });
 
     test('the operator lives the life of a job with the rights of the chart, and uses each of them', {
@@ -138,7 +124,7 @@ for (const scope of [EVERYWHERE, LISTED])
 
     test('what a training pod may do, even if somebody gave it the token of its account', async () => {
       const none = [...operatorRows(scope), ...NEVER].map(([, ...row]): Row => [false, ...row]);
-      await expectRights(plane, await tokenOf(scope.jobs, 'default'), none);
+      await expectRights(plane, await tokenOf(plane, scope.jobs, 'default'), none);
     });
   });
 
@@ -240,7 +226,7 @@ test('authors write jobs and not their status; readers read', async () => {
       subjects: [{ kind: 'ServiceAccount', name: role, namespace: OTHER }],
     };
     await apply(plane, [account, binding]);
-    const token = await tokenOf(OTHER, role);
+    const token = await tokenOf(plane, OTHER, role);
     await until('the roles are aggregated', 30_000, async () => {
       await expectRights(plane, token, rows(role === 'edit'));
       return true;
