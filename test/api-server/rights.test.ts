@@ -10,6 +10,7 @@ import {
   SERVICES,
   type Stored,
 } from '../../operator/kube/objects.ts';
+import type { LeptonJobObject } from '../../operator/leptonjob/job.ts';
 import { LABELS } from '../../operator/leptonjob/names.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
@@ -146,15 +147,15 @@ async function live(fleet: Fleet): Promise<void> {
   assert.equal(children.length, 4 + GROUPS.length);
   for (const [resource, name] of children) await takeLabels(resource, namespace, name);
   // Twice the same: the second event is a repeat.
-  const [, , worker] = await fleet.pods('life');
-  await fleet.end(worker!, 1);
-  await fleet.expect(
-    'life',
-    'a restart',
-    ({ status }) => status?.restarts === 1 && status.replacing?.length === 0,
-  );
-  await fleet.run('life');
-  await fleet.phase('life', 'Running');
+  for (const restarts of [1, 2]) {
+    const worker = (await fleet.pods('life')).find(({ metadata }) => metadata.name === 'life-worker-1');
+    await fleet.end(worker!, 1);
+    const replaced = ({ status }: LeptonJobObject): boolean =>
+      status?.restarts === restarts && status.replacing?.length === 0;
+    await fleet.expect('life', `restart ${restarts}`, replaced, 30_000);
+    await fleet.run('life');
+    await fleet.phase('life', 'Running');
+  }
 }
 
 /** The operator gives them back. */
