@@ -67,6 +67,14 @@ export const statusSchema = z
       })
       .exactOptional()
       .describe('The run is being stopped with a checkpoint'),
+    resizing: z
+      .strictObject({
+        from: count().describe('Workers when it was asked for'),
+        to: count().describe('Workers that the run is to go on with'),
+        since: time().describe('Since when'),
+      })
+      .exactOptional()
+      .describe('The number of workers is being changed while the run goes on'),
     waiting: z
       .strictObject({
         on: words(64).describe('The one thing that the job waits for'),

@@ -190,7 +190,9 @@ export class Operator {
 
   /** A change of phase is news at once; progress is written at intervals. */
   #heard(job: LeptonJobObject, before: Report | undefined, report: Report): void {
-    const news = Boolean(before?.checkpoint?.failing) !== Boolean(report.checkpoint?.failing);
+    const news =
+      Boolean(before?.checkpoint?.failing) !== Boolean(report.checkpoint?.failing) ||
+      before?.workerCount !== report.workerCount;
     if (before?.phase !== report.phase || news) this.#controller.add(keyOf(job));
     else if (before.step !== report.step)
       this.#controller.addAfter(keyOf(job), this.#options.config.times.progressSeconds * 1000);

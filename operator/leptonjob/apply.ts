@@ -22,7 +22,7 @@ import type { GangTask } from './gang/gang-view.ts';
 import type { Gangs } from './gang/gangs.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Step } from './job.ts';
 import { LEPTON_JOBS, podName } from './names.ts';
-import { childMetadata, type Place, podLabelsOf, podOf } from './pod.ts';
+import { childMetadata, nextWorkersOf, type Place, podLabelsOf, podOf, workersOf } from './pod.ts';
 import { identityFrom, type Run, type Runs } from './runs.ts';
 
 export interface ApplyOptions {
@@ -158,6 +158,9 @@ export class Applier {
         // Asked again at the next pass; the coordinator may be gone already.
         await run.link?.stop().catch(() => {});
         return;
+      case 'resizeRun':
+        await run.link?.resize(step.workers, step.gone).catch(() => {});
+        return;
       case 'deleteJob':
         await ignoring([404, 409], api.delete(LEPTON_JOBS, job.metadata, { uid: job.metadata.uid }));
     }
@@ -169,7 +172,10 @@ export class Applier {
         await this.#create(job, run, SERVICES, serviceOf(job));
         return;
       case 'config':
-        await this.#create(job, run, CONFIG_MAPS, configMapOf(job));
+        await this.#create(job, run, CONFIG_MAPS, configMapOf(job, workersOf(job)));
+        return;
+      case 'nextConfig':
+        await this.#create(job, run, CONFIG_MAPS, configMapOf(job, nextWorkersOf(job)));
         return;
       case 'networkPolicy':
         await this.#create(job, run, NETWORK_POLICIES, networkPolicyOf(job));

@@ -24,8 +24,8 @@ export function serviceOf(job: LeptonJobObject): KubeObject {
   } as KubeObject;
 }
 
-export function configMapOf(job: LeptonJobObject): KubeObject {
-  const { content, digest } = jobConfigOf(job);
+export function configMapOf(job: LeptonJobObject, workers: number): KubeObject {
+  const { content, digest } = jobConfigOf(job, workers);
   return {
     metadata: childMetadata(job, configName(job.metadata.name, digest)),
     immutable: true,

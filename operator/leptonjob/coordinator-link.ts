@@ -28,6 +28,8 @@ export interface CoordinatorLink {
   readonly address: string;
   /** Resolves when the coordinator has taken the request; it stops at the next step boundary. */
   stop(): Promise<void>;
+  /** Resolves when the coordinator knows; its progress tells when it trains with them. */
+  resize(workers: number, gone: boolean): Promise<void>;
   close(): void;
 }
 
@@ -41,6 +43,7 @@ const CALL_MS = 5000;
 interface Coordination extends Client {
   Watch(request: object): ClientReadableStream<Omit<Report, 'heardMs'>>;
   Stop(request: object, options: { deadline: number }, answer: (error: Error | null) => void): void;
+  Resize(request: object, options: { deadline: number }, answer: (error: Error | null) => void): void;
 }
 
 let service: ServiceClientConstructor | undefined;
@@ -93,6 +96,13 @@ class Link implements CoordinatorLink {
     return new Promise((resolve, reject) => {
       const options = { deadline: Date.now() + CALL_MS };
       this.#connect().Stop({}, options, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  resize(workers: number, gone: boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const options = { deadline: Date.now() + CALL_MS };
+      this.#connect().Resize({ workers, gone }, options, (error) => (error ? reject(error) : resolve()));
     });
   }
 

@@ -49,8 +49,11 @@ function phaseOf({ job, pods, report }: Seen, decided: LeptonJobStatus): Phase {
   if ((decided.replacing ?? []).length > 0) return 'Restarting';
   const workers = decided.worker?.replicas ?? job.spec.worker.replicas;
   const running = pods.filter(
-    ({ phase, terminatingSinceMs }) =>
-      phase !== 'Pending' && phase !== 'Failed' && terminatingSinceMs === undefined,
+    ({ role, rank, phase, terminatingSinceMs }) =>
+      (role === 'server' || rank < workers) &&
+      phase !== 'Pending' &&
+      phase !== 'Failed' &&
+      terminatingSinceMs === undefined,
   );
   const complete = running.length >= workers + job.spec.parameterServer.replicas;
   const begun = (decided.attempt ?? 0) > 0;
@@ -63,7 +66,9 @@ function phaseOf({ job, pods, report }: Seen, decided: LeptonJobStatus): Phase {
 /** The first of the things that a job can wait for, in the order in which they come up. */
 function waitingOf(seen: Seen, decided: LeptonJobStatus, phase: Phase): Waiting | undefined {
   const { refusal, rejected, pods, gang, job, nowMs } = seen;
-  if (phase === 'Running' || phase === 'Succeeded' || phase === 'Failed') return undefined;
+  if (phase === 'Succeeded' || phase === 'Failed') return undefined;
+  // Those who train wait for nothing, except where others are to come.
+  if (phase === 'Running' && !decided.resizing) return undefined;
   if (phase === 'Suspended') {
     const queue = queueOf(job);
     if (!job.spec.suspend) return refusal;

@@ -62,6 +62,8 @@ export interface Report {
   readonly step: number;
   readonly steps: number;
   readonly epoch: number;
+  /** Workers that share a step now; 0 from coordinators that do not say. */
+  readonly workerCount?: number;
   readonly samplesPerSecond: number;
   readonly remainingSeconds?: number;
   readonly loss?: number;
@@ -95,7 +97,8 @@ export interface Seen {
   readonly limits: Limits;
 }
 
-export type ChildKind = 'config' | 'service' | 'certificates' | 'networkPolicy';
+/** `nextConfig`: of the workers that are to come. */
+export type ChildKind = 'config' | 'nextConfig' | 'service' | 'certificates' | 'networkPolicy';
 
 export interface Limits {
   /** Time for a checkpoint when a run is stopped. */
@@ -117,6 +120,8 @@ export type Step =
   | { readonly kind: 'deletePod'; readonly name: string; readonly uid: string; readonly force: boolean }
   /** Asks the coordinator for a checkpoint and an end. */
   | { readonly kind: 'stopRun' }
+  /** Asks the coordinator to go on with this number; `gone`: without waiting for a boundary with the ranks above. */
+  | { readonly kind: 'resizeRun'; readonly workers: number; readonly gone: boolean }
   | { readonly kind: 'deleteJob' };
 
 export interface JobEvent {

@@ -37,6 +37,7 @@ export const EVENT_REASONS = [
   'Suspended',
   'Resumed',
   'DeadlineExceeded',
+  'ScalingAnew',
   'CheckpointFailing',
   'CheckpointWritten',
   'Succeeded',

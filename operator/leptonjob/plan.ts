@@ -8,6 +8,7 @@ import { backOffMs, judge, type Verdict } from './failure.ts';
 import { choose, gather, hold, regroup, ungroup } from './gang/rules.ts';
 import type { JobEvent, Plan, PodEnd, PodView, Seen, Step } from './job.ts';
 import { type ConditionType, podName, type Role } from './names.ts';
+import { placedPods, placedWorkers, resize, resized, steer } from './resize.ts';
 
 type Rule = (seen: Seen, status: LeptonJobStatus) => Plan | undefined;
 
@@ -20,7 +21,8 @@ const RULES: readonly Rule[] = [
   succeed,
   passDeadline,
   suspend,
-  rescale,
+  resized,
+  resize,
   stop,
   stayDown,
   choose,
@@ -121,15 +123,6 @@ function suspend({ job, nowMs }: Seen, status: LeptonJobStatus): Plan | undefine
   ]);
 }
 
-/** The run stops at a step boundary and goes on with another number of workers. */
-function rescale({ job, nowMs }: Seen, status: LeptonJobStatus): Plan | undefined {
-  const [now, asked] = [status.worker?.replicas, job.spec.worker.replicas];
-  if (now === undefined || now === asked || status.stopping || status.phase === 'Suspended') return undefined;
-  return record(stoppingFor(status, 'Scale', nowMs), [
-    { type: 'Normal', reason: 'Scaling', message: `from ${now} to ${asked} workers` },
-  ]);
-}
-
 /** A run that is being stopped: asked first, ended when it has answered or its time is over. */
 function stop({ job, pods, nowMs, limits }: Seen, status: LeptonJobStatus): Plan | undefined {
   const { stopping } = status;
@@ -184,7 +177,7 @@ function fail(seen: Seen, status: LeptonJobStatus): Plan | undefined {
     replacing: [
       ...new Set([
         ...(status.replacing ?? []),
-        ...failures.flatMap((failure) => doomedBy(failure.verdict, failure.pod, seen)),
+        ...failures.flatMap(({ verdict: by, pod: of }) => doomedBy(by, of, placedPods(seen, status))),
       ]),
     ],
     message: what.slice(0, 4000),
@@ -255,16 +248,15 @@ function assemble(seen: Seen, status: LeptonJobStatus): Plan {
   const waitMs = timeOf(status.backOffUntil, nowMs) - nowMs;
   if (waitMs > 0) return act(status, children, waitMs);
   const taken = new Set(pods.map(({ name }) => name));
-  const places = placesOf(
-    job.spec.parameterServer.replicas,
-    status.worker?.replicas ?? job.spec.worker.replicas,
-  );
+  const places = placesOf(job.spec.parameterServer.replicas, placedWorkers(seen, status));
   const newcomers = places
     .filter(({ role, rank }) => !taken.has(podName(job.metadata.name, role, rank)))
     .map(({ role, rank }): Step => ({ kind: 'createPod', role, rank, attempt: status.attempt ?? 0 }));
-  const steps = [...children, ...newcomers];
-  if (newcomers.length > 0) return withChildren(hold(seen, status) ?? act(status, newcomers), children);
-  if (steps.length > 0) return act(status, steps, 1000);
+  const changing = [...children, ...steer(seen, status)];
+  const wakeInMs = changing.length > 0 || status.resizing ? 1000 : undefined;
+  if (newcomers.length > 0)
+    return withChildren(hold(seen, status) ?? act(status, newcomers, wakeInMs), changing);
+  if (wakeInMs !== undefined) return act(status, changing, wakeInMs);
   if (!status.assembled) return record({ ...status, assembled: true }, []);
   return act(status, [], deadlineInMs(job.spec.activeDeadlineSeconds, status, nowMs));
 }
@@ -276,16 +268,17 @@ function withChildren(plan: Plan, children: readonly Step[]): Plan {
 // --- parts of decisions ---
 
 /** A pod failed, sits on a lost node, or was there and is not any more. */
-function failedPods(
-  { job, pods, lostNodes }: Seen,
-  status: LeptonJobStatus,
-): { pod: PodView; end: PodEnd }[] {
+function failedPods(seen: Seen, status: LeptonJobStatus): { pod: PodView; end: PodEnd }[] {
+  const { job, lostNodes } = seen;
+  const pods = placedPods(seen, status);
   const handled = new Set(status.replacing);
   const names = new Set([...handled].map((entry) => entry.split('/')[0]));
   const found: { pod: PodView; end: PodEnd }[] = [];
   for (const pod of pods) {
     if (handled.has(`${pod.name}/${pod.uid}`)) continue;
     if (pod.phase === 'Failed') found.push({ pod, end: pod.end ?? { reason: 'Error', message: 'failed' } });
+    else if (pod.words?.phase === 'Left')
+      found.push({ pod, end: { reason: 'Disruption', message: 'it has left, and is needed again' } });
     else if (pod.words?.phase === 'Stopped')
       found.push({ pod, end: { reason: 'Disruption', message: 'the run was stopped by somebody else' } });
     else if (pod.terminatingSinceMs !== undefined && pod.phase !== 'Succeeded')
@@ -304,7 +297,7 @@ function failedPods(
   return found;
 }
 
-function doomedBy({ action }: Verdict, pod: PodView, { pods }: Seen): string[] {
+function doomedBy({ action }: Verdict, pod: PodView, pods: readonly PodView[]): string[] {
   const hit = (other: PodView): boolean =>
     action === 'RestartJob' || (action === 'RestartRole' && other.role === pod.role);
   // Those that ended well believe the job done: they are needed again when somebody else goes back.
@@ -327,7 +320,7 @@ function failJob(
 
 function stoppingFor(
   status: LeptonJobStatus,
-  reason: 'Suspend' | 'Deadline' | 'Scale',
+  reason: 'Suspend' | 'Deadline',
   nowMs: number,
 ): LeptonJobStatus {
   return { ...status, stopping: { reason, since: new Date(nowMs).toISOString() } };
@@ -340,7 +333,7 @@ function stopped(
   workers: number,
   nowMs: number,
 ): [LeptonJobStatus, JobEvent[]] {
-  const { stopping: _, replacing: _2, backOffUntil: _3, ...rest } = status;
+  const { stopping: _, replacing: _2, backOffUntil: _3, resizing: _5, ...rest } = status;
   const next: LeptonJobStatus = { ...rest, assembled: false };
   if (reason === 'Deadline') {
     const message = 'activeDeadlineSeconds is over';
@@ -378,7 +371,15 @@ function finished(
   phase: 'Succeeded' | 'Failed',
   reason: string = phase,
 ): LeptonJobStatus {
-  const { stopping: _, replacing: _2, backOffUntil: _3, activeSince: _4, waiting: _5, ...rest } = status;
+  const {
+    stopping: _,
+    replacing: _2,
+    backOffUntil: _3,
+    activeSince: _4,
+    waiting: _5,
+    resizing: _6,
+    ...rest
+  } = status;
   const time = new Date(nowMs).toISOString();
   const conditions = [
     ...(rest.conditions ?? []).filter(({ type }) => type !== phase),

@@ -37,22 +37,29 @@ export interface JobConfig {
   readonly digest: string;
 }
 
-/** A job as the server gave it never changes: one config each, however many pods ask. */
-const configs = new WeakMap<LeptonJobObject, JobConfig>();
+/** A job as the server gave it never changes: one config each per number of workers, however many pods ask. */
+const configs = new WeakMap<LeptonJobObject, Map<number, JobConfig>>();
 
-export function jobConfigOf(job: LeptonJobObject): JobConfig {
-  const known = configs.get(job);
+export function jobConfigOf(job: LeptonJobObject, workers: number = workersOf(job)): JobConfig {
+  const ofJob = configs.get(job) ?? new Map<number, JobConfig>();
+  configs.set(job, ofJob);
+  const known = ofJob.get(workers);
   if (known) return known;
-  const content = contentOf(job, workersOf(job));
+  const content = contentOf(job, workers);
   const digest = createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 8);
   const made = { content, digest };
-  configs.set(job, made);
+  ofJob.set(workers, made);
   return made;
 }
 
 /** Of the present run. */
 export function workersOf({ spec, status }: LeptonJobObject): number {
   return status?.worker?.replicas ?? spec.worker.replicas;
+}
+
+/** Of the run as it is to go on where workers are to come: those are told this number, everybody else the present one. */
+export function nextWorkersOf(job: LeptonJobObject): number {
+  return Math.max(workersOf(job), job.status?.resizing?.to ?? 0);
 }
 
 function contentOf(job: LeptonJobObject, workers: number): JobConfigInput {
@@ -81,6 +88,11 @@ function contentOf(job: LeptonJobObject, workers: number): JobConfigInput {
 
 function outputFolderOf({ spec }: LeptonJobObject): string {
   return (spec.output.uri ?? DEFAULT_OUTPUT).replace(/^file:\/\//, '');
+}
+
+function configFor(job: LeptonJobObject, { role, rank }: Place): JobConfig {
+  const present = workersOf(job);
+  return jobConfigOf(job, role === 'worker' && rank >= present ? nextWorkersOf(job) : present);
 }
 
 export function ownerOf({ metadata }: LeptonJobObject): OwnerReference {
@@ -187,7 +199,10 @@ function podSpecOf(job: LeptonJobObject, place: Place, config: OperatorConfig, t
       ? {}
       : { initContainers: (template['initContainers'] as Json[]).map((given) => hardened(given, config)) }),
     volumes: [
-      { name: 'lepton-job', configMap: { name: configName(job.metadata.name, jobConfigOf(job).digest) } },
+      {
+        name: 'lepton-job',
+        configMap: { name: configName(job.metadata.name, configFor(job, place).digest) },
+      },
       {
         name: 'lepton-tls',
         secret: {

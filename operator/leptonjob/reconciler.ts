@@ -13,7 +13,7 @@ import type { Gangs } from './gang/gangs.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Plan, PodView, Seen } from './job.ts';
 import { configName, LEPTON_JOBS, networkPolicyName, podName, serviceName } from './names.ts';
 import { hasBegun, isFinished, isOurs, planLeptonJob } from './plan.ts';
-import { jobConfigOf } from './pod.ts';
+import { jobConfigOf, nextWorkersOf, workersOf } from './pod.ts';
 import { type Pod, viewPod } from './pod-view.ts';
 import type { Run, Runs } from './runs.ts';
 import { templateOf } from './template.ts';
@@ -117,9 +117,13 @@ class Reconciler {
     const { uid, name } = job.metadata;
     const lacks = (store: World['services'], child: string): boolean =>
       !store.group(uid).some(({ metadata }) => metadata.name === child);
-    const wanted = configName(name, jobConfigOf(job).digest);
+    const lacksConfig = (workers: number): boolean =>
+      lacks(world.configMaps, configName(name, jobConfigOf(job, workers).digest));
     return [
-      ...(lacks(world.configMaps, wanted) ? ['config' as const] : []),
+      ...(lacksConfig(workersOf(job)) ? ['config' as const] : []),
+      ...(lacksConfig(nextWorkersOf(job)) && nextWorkersOf(job) > workersOf(job)
+        ? ['nextConfig' as const]
+        : []),
       ...(lacks(world.services, serviceName(name)) ? ['service' as const] : []),
       ...(certified ? [] : ['certificates' as const]),
       ...(config.networkPolicy && lacks(world.networkPolicies, networkPolicyName(name))

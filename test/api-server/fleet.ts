@@ -17,6 +17,7 @@ import { LABELS, LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
 import type { Pod } from '../../operator/leptonjob/pod-view.ts';
 import { Operator, type OperatorOptions } from '../../operator/operator.ts';
 import { type Listener, listen, type Outbox } from '../../worker/transport/listener.ts';
+import type { ResizeRequest } from '../../worker/transport/messages.ts';
 import type { ControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
 
@@ -261,6 +262,8 @@ interface Secret extends Stored {
 export class Coordinator {
   readonly jobUid: string;
   stops = 0;
+  /** What it was asked for, in order. */
+  readonly resizes: { readonly workers: number; readonly gone: boolean }[] = [];
   readonly #listener: Listener;
   readonly #watchers = new Set<Outbox<unknown>>();
   #report: Partial<Report> = SILENT;
@@ -298,6 +301,7 @@ export class Coordinator {
         stop: () => {
           if (self) self.stops++;
         },
+        resize: (request: ResizeRequest) => void self?.resizes.push(request),
       } as never,
     });
     self = new Coordinator(jobUid, listener);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { CONFIG_MAPS, PODS, SECRETS, SERVICES, type Stored } from '../../operator/kube/objects.ts';
 import { LABELS } from '../../operator/leptonjob/names.ts';
+import type { Pod } from '../../operator/leptonjob/pod-view.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
 import { installCrd } from '../cluster/install-crd.ts';
@@ -272,19 +273,86 @@ for (const [policy, left] of [
     });
   });
 
-test('another number of workers: the run stops with a checkpoint and goes on with them', async () => {
+/** Says again and again how many train, as a coordinator does, until the test is over. */
+function alive(name: string, workers: () => number): Disposable {
+  const timer = setInterval(() => fleet.coordinators.get(name)?.say({ workerCount: workers() }), 200);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+test('more workers: those that train are left alone; fewer: who leaves is no failure', async () => {
   await fleet.submit('grow');
-  await fleet.run('grow', { phase: 'Running', step: 5 });
+  await fleet.run('grow', { phase: 'Running', step: 5, workerCount: 2 });
   await fleet.phase('grow', 'Running');
+  const coordinator = fleet.coordinators.get('grow')!;
+  let trains = 2;
+  using _ = alive('grow', () => trains);
+  const before = await fleet.pods('grow');
   await fleet.change('grow', { worker: { replicas: 3 } });
-  await fleet.expect('grow', 'three workers', ({ status }) => status?.worker?.replicas === 3);
-  const pods = await fleet.expectPods('grow', 4);
-  assert.deepEqual([...new Set(pods.map(({ metadata }) => metadata.labels?.[LABELS.attempt]))], ['1']);
-  await fleet.run('grow', { phase: 'Running', step: 6 });
+  const grown = await fleet.expectPods('grow', 4);
+  await until(
+    'the coordinator is asked',
+    10_000,
+    () => coordinator.resizes.at(-1)?.workers === 3 || undefined,
+  );
+  const { status } = await fleet.job('grow');
+  assert.deepEqual([status?.phase, status?.worker?.replicas, status?.resizing?.to], ['Running', 2, 3]);
+  const configOf = (pod: Pod): unknown => JSON.stringify((pod.spec as { volumes?: unknown }).volumes);
+  assert.notEqual(configOf(grown[3]!), configOf(grown[2]!), 'the newcomer is told the new number');
+  await fleet.setStatus(grown[3]!, RUNNING);
+  trains = 3;
+  await fleet.expect(
+    'grow',
+    'three workers',
+    (job) => job.status?.worker?.replicas === 3 && !job.status.resizing,
+  );
   await fleet.change('grow', { worker: { replicas: 1 } });
-  await fleet.expect('grow', 'one worker', ({ status }) => status?.worker?.replicas === 1);
-  assert.deepEqual(ranks(await fleet.expectPods('grow', 2)), ['grow-server-0', 'grow-worker-0']);
-  assert.equal((await fleet.job('grow')).status?.restarts, 0);
+  await until(
+    'the coordinator is asked',
+    10_000,
+    () => coordinator.resizes.at(-1)?.workers === 1 || undefined,
+  );
+  assert.equal(coordinator.resizes.at(-1)?.gone, false);
+  trains = 1;
+  for (const pod of (await fleet.pods('grow')).slice(2)) await fleet.end(pod, 0, { phase: 'Left' });
+  await fleet.expect(
+    'grow',
+    'one worker',
+    (job) => job.status?.worker?.replicas === 1 && !job.status.resizing,
+  );
+  const left = await fleet.expectPods('grow', 2);
+  for (const [at, pod] of left.entries()) assert.equal(pod.metadata.uid, before[at]!.metadata.uid);
+  const end = (await fleet.job('grow')).status;
+  assert.deepEqual([end?.restarts, end?.attempt, end?.phase, coordinator.stops], [0, 0, 'Running', 0]);
+});
+
+test('a coordinator that does not answer: the run stops and begins anew with the other number', async () => {
+  await fleet.submit('numb');
+  await fleet.run('numb', { phase: 'Running', step: 5 });
+  await fleet.phase('numb', 'Running');
+  await fleet.change('numb', { worker: { replicas: 3 } });
+  await fleet.expect('numb', 'three workers', ({ status }) => status?.worker?.replicas === 3, 30_000);
+  const pods = await fleet.expectPods('numb', 4);
+  assert.deepEqual([...new Set(pods.map(({ metadata }) => metadata.labels?.[LABELS.attempt]))], ['1']);
+  assert.equal((await fleet.job('numb')).status?.restarts, 0);
+});
+
+test('suspended while workers are to come: nothing of the change is left, and the new number is there on resume', async () => {
+  await fleet.submit('turn');
+  await fleet.run('turn', { phase: 'Running', step: 5, workerCount: 2 });
+  await fleet.phase('turn', 'Running');
+  using _ = alive('turn', () => 2);
+  await fleet.change('turn', { worker: { replicas: 3 } });
+  await fleet.expectPods('turn', 4);
+  await fleet.change('turn', { suspend: true });
+  await until('it is asked to stop', 10_000, () => fleet.coordinators.get('turn')!.stops > 0 || undefined);
+  const [server, ...workers] = await fleet.pods('turn');
+  for (const worker of workers) await fleet.end(worker, 0);
+  await fleet.end(server!, 0, { phase: 'Stopped', step: 8 });
+  const { status } = await fleet.phase('turn', 'Suspended');
+  assert.equal(status?.resizing, undefined);
+  await fleet.change('turn', { suspend: false });
+  await fleet.expectPods('turn', 4);
+  assert.equal((await fleet.job('turn')).status?.worker?.replicas, 3);
 });
 
 test('a foreign object under a child’s name is left as it is and reported', async () => {

@@ -36,6 +36,9 @@ export class SmallCluster {
   report: Report | undefined;
   pods: PodView[] = [];
   stops = 0;
+  /** The coordinator takes part: it trains with a number of workers, which it was started with, and changes it as it is asked. */
+  answers = false;
+  #trains = 0;
   deleted = false;
   writes = 0;
   /** Of the gang scheduler, where there is one. */
@@ -83,8 +86,30 @@ export class SmallCluster {
     return { ...viewGang(job, CONFIG, recorded, this.gangObjects), choice: this.backend.family };
   }
 
+  /** What a coordinator that lives says at every moment. */
+  #speak(): void {
+    const coordinator = this.pods.find(({ name }) => name === 'job-server-0');
+    if (!this.answers || coordinator?.phase !== 'Running') return;
+    this.say('Running', this.report?.step ?? 1);
+    this.report = { ...this.report!, workerCount: this.#trains };
+  }
+
+  #resize(workers: number): void {
+    if (!this.answers) return;
+    const runs = (rank: number): boolean =>
+      this.pods.some(({ name, phase }) => name === podName('job', 'worker', rank) && phase === 'Running');
+    const ranks = Array.from({ length: workers }, (_, rank) => rank);
+    if (workers < this.#trains || ranks.every(runs)) this.#trains = workers;
+    const leaves = ({ role, rank, phase }: PodView): boolean =>
+      role === 'worker' && rank >= Math.max(workers, this.#trains) && phase === 'Running';
+    this.pods = this.pods.map((pod) =>
+      leaves(pod) ? { ...pod, phase: 'Succeeded', ready: false, words: { phase: 'Left' } } : pod,
+    );
+  }
+
   /** One pass; `crashAfter` steps the controller dies before it writes the status. Gives the plan. */
   pass(crashAfter = Number.POSITIVE_INFINITY): Plan {
+    this.#speak();
     const plan = planLeptonJob(this.seen());
     const steps = plan.kind === 'act' ? plan.steps : [];
     for (const [at, step] of steps.entries()) {
@@ -119,6 +144,7 @@ export class SmallCluster {
         if (this.pods.some((pod) => pod.name === name)) return; // AlreadyExists
         this.created.push(`${name}@${step.attempt}`);
         if (this.backend) this.#mustBeGathered(this.backend);
+        if (name === 'job-server-0') this.#trains = this.status?.worker?.replicas ?? 0;
         const { role, rank, attempt } = step;
         this.pods = [
           ...this.pods,
@@ -132,6 +158,9 @@ export class SmallCluster {
       case 'stopRun':
         this.stops++;
         this.pods = this.pods.map((pod) => ({ ...pod, phase: 'Succeeded', ready: false }));
+        break;
+      case 'resizeRun':
+        this.#resize(step.workers);
         break;
       case 'deleteJob':
         this.deleted = true;
