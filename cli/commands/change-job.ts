@@ -67,7 +67,7 @@ export function scaleCommand(): Command {
   return changing(
     'scale',
     'change the number of workers of a job',
-    'Changes the number of workers: the run stops with a checkpoint and goes on with the new number.',
+    'Changes the number of workers of a job while it trains.',
     'lepton scale fashion-mnist --workers 4',
   )
     .requiredOption('--workers <n>', 'number of workers', parseWorkers)
