@@ -18,6 +18,8 @@ const deadlinesSchema = z
     checkpointSeconds: seconds(60),
     /** How long a finished coordinator waits for those who watch it to take the result. */
     lingerSeconds: seconds(30),
+    /** After SIGTERM, for what is under way; less than the 30 s that a pod has. */
+    leaveSeconds: seconds(20),
   })
   .prefault({});
 

@@ -9,7 +9,7 @@ import { codeOf, exitCodeOf } from './roles/exit-codes.ts';
 import { FATAL, type Log, stderrLog } from './roles/log.ts';
 import { openWorkload } from './roles/open-workload.ts';
 import { readRoleConfig } from './roles/read-config.ts';
-import { runServer } from './roles/run-server.ts';
+import { type Leaving, runServer } from './roles/run-server.ts';
 import { Trainer } from './roles/trainer.ts';
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -19,10 +19,9 @@ async function main(argv: readonly string[]): Promise<void> {
   if (config.exitWithParent) endWithParent(dirname(path));
   process.on('uncaughtException', end);
   process.on('unhandledRejection', end);
-  // The first process of a container ignores SIGTERM unless it says otherwise.
-  process.once('SIGTERM', () => process.exit(EXIT.terminated));
+  const leaving = endInOrder(config);
   try {
-    const words = await run(config, log);
+    const words = await run(config, log, leaving);
     if (words) leave(words, config.lastWordsFile);
     process.exit(EXIT.done);
   } catch (error) {
@@ -30,11 +29,28 @@ async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-async function run(config: RoleConfig, log: Log): Promise<LastWords | undefined> {
-  if (config.role === 'server') return await runServer(config, engine, log);
+async function run(config: RoleConfig, log: Log, leaving: Leaving): Promise<LastWords | undefined> {
+  if (config.role === 'server') return await runServer(config, engine, log, leaving);
   await using workload = await openWorkload(config, engine);
-  const end = await new Trainer(config, workload, log).run();
+  const trainer = new Trainer(config, workload, log);
+  leaving.prepare = () => trainer.leave();
+  const end = await trainer.run();
+  if (end === 'terminated') process.exit(EXIT.terminated);
   return end === 'leave' ? { phase: 'Left' } : undefined;
+}
+
+/**
+ * On SIGTERM (an eviction, a drained node) a role brings to an end what it has under way, as long as it may take. The first process
+ * of a container ignores the signal unless it says otherwise.
+ */
+function endInOrder({ deadlines }: RoleConfig): Leaving {
+  const leaving: Leaving = { prepare: async () => {} };
+  process.once('SIGTERM', () => {
+    const end = (): never => process.exit(EXIT.terminated);
+    setTimeout(end, deadlines.leaveSeconds * 1000);
+    leaving.prepare().then(end, end);
+  });
+  return leaving;
 }
 
 /**

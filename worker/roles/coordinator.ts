@@ -40,6 +40,8 @@ export interface CoordinatorOptions {
   readonly local: {
     command(command: ServerCommand): void;
     announce(step: number, directive: Directive): void;
+    /** A worker listens. */
+    hears(rank: number): boolean;
   };
   /** Writes the results from the last checkpoint. */
   readonly finish: (plan: Plan, folder: string, progress: ReportedProgress) => Promise<void>;
@@ -240,11 +242,22 @@ export class Coordinator implements CoordinationHandlers {
     this.#applyMembership({ kind: 'resize', workers, gone });
   }
 
-  /** Resolves when a checkpoint of the next boundary is committed; nothing is trained after it. */
+  /**
+   * This process is about to end: resolves when a checkpoint of the next boundary is committed, after which nothing is trained, and
+   * where there can be none: nothing was trained since the newest one, or a worker whose share is awaited is gone.
+   */
   hold(): Promise<void> {
-    if (this.#ledger && this.#membership.phase === 'ready') this.#applyLedger({ kind: 'hold' });
+    const { log, local } = this.#options;
+    if (this.#over || !this.#ledger || this.#membership.phase !== 'ready') return Promise.resolve();
+    log('info', 'leaving with a checkpoint of the next step');
     this.#holding = true;
+    this.#applyLedger({ kind: 'hold' });
+    if (this.#ledger.awaited.some((rank) => !local.hears(rank))) this.#held.resolve();
     return this.#held.promise;
+  }
+
+  workerLeft(rank: number): void {
+    if (this.#holding && this.#ledger?.awaited.includes(rank)) this.#held.resolve();
   }
 
   /** Ends the job for a reason that no restart would change. */
@@ -398,7 +411,6 @@ export class Coordinator implements CoordinationHandlers {
     const nowMs = this.#options.nowMs();
     this.#board.ledger(this.#ledger!.state(nowMs), nowMs, true);
     this.#board.enter('Running');
-    if (this.#holding) this.#applyLedger({ kind: 'hold' });
     this.#tellNext();
     this.#applyLedger({ kind: 'committed', step });
     // It may have been the boundary that a change waited for.
@@ -412,6 +424,7 @@ export class Coordinator implements CoordinationHandlers {
 
   #halt(): void {
     this.#cutSinceMs = undefined;
+    this.#held.resolve();
     this.#board.enter('Starting', 'waiting for the parameter servers');
     this.#options.log('warning', 'parameter servers changed: everybody goes back to the newest checkpoint');
   }

@@ -36,6 +36,8 @@ export interface ParameterServerOptions {
   readonly ledger?: {
     record(message: PushMessage): void;
     begun(): { readonly step: number; readonly directive: Directive } | undefined;
+    /** A worker does not listen any more. */
+    left(rank: number): void;
   };
 }
 
@@ -82,6 +84,11 @@ export class ParameterServer implements ExchangeHandlers {
     for (const { pull } of this.#streams.values()) pull?.write({ step, begin: { directive }, data: NO_DATA });
   }
 
+  /** A worker listens. */
+  hears(rank: number): boolean {
+    return this.#streams.get(rank)?.pull !== undefined;
+  }
+
   attend({ rank, epoch }: AttendRequest): AttendResponse {
     const effects = this.#apply({ kind: 'attend', rank, epoch });
     const attended = effects.find((effect) => effect.kind === 'attended')!;
@@ -112,7 +119,9 @@ export class ParameterServer implements ExchangeHandlers {
     this.#own({ rank, epoch }).pull = messages;
     messages.onClose(() => {
       const streams = this.#streams.get(rank);
-      if (streams?.pull === messages) delete streams.pull;
+      if (streams?.pull !== messages) return;
+      delete streams.pull;
+      this.#options.ledger?.left(rank);
     });
     this.#apply({ kind: 'pull', rank, epoch, step });
     const begun = this.#options.ledger?.begun();

@@ -15,22 +15,34 @@ import { Coordinator, type Outcome } from './coordinator.ts';
 import type { Log } from './log.ts';
 import { ParameterServer } from './parameter-server.ts';
 
+/** What is done when the process is asked to end; a role sets it once it has something to lose. */
+export interface Leaving {
+  prepare: () => Promise<void>;
+}
+
 /** Serves until the job ends; the coordinating server knows how. Throws what ended it, when it failed. */
 export async function runServer(
   config: RoleConfig,
   engine: Engine,
   log: Log,
+  leaving: Leaving = { prepare: async () => {} },
 ): Promise<LastWords | undefined> {
-  if (config.rank === 0) return await runCoordinatingServer(config, engine, log);
+  if (config.rank === 0) return await runCoordinatingServer(config, engine, log, leaving);
   await runPlainServer(config, engine, log);
   return undefined;
 }
 
-async function runCoordinatingServer(config: RoleConfig, engine: Engine, log: Log): Promise<LastWords> {
+async function runCoordinatingServer(
+  config: RoleConfig,
+  engine: Engine,
+  log: Log,
+  leaving: Leaving,
+): Promise<LastWords> {
   const checkpoints = new Checkpoints(openStore(config.checkpointUri));
   const local = {
     command: (command: ServerCommand) => server.command(command),
     announce: (...begin: Parameters<ParameterServer['announce']>) => server.announce(...begin),
+    hears: (rank: number) => server.hears(rank),
   };
   const coordinator = new Coordinator({
     config,
@@ -43,8 +55,13 @@ async function runCoordinatingServer(config: RoleConfig, engine: Engine, log: Lo
   const server = new ParameterServer({
     ...serverOptions(config, engine, checkpoints, log),
     report: (report) => coordinator.reportShard(report),
-    ledger: { record: (message) => coordinator.record(message), begun: () => coordinator.begun() },
+    ledger: {
+      record: (message) => coordinator.record(message),
+      begun: () => coordinator.begun(),
+      left: (rank) => coordinator.workerLeft(rank),
+    },
   });
+  leaving.prepare = () => coordinator.hold();
   const listener = await listenFor(config, server, coordinator);
   log('info', 'listening', { port: listener.port });
   coordinator.enlistLocal();

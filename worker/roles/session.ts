@@ -146,6 +146,11 @@ export class Session {
     this.#pushes.get(0)?.write({ epoch, rank, step: share.step, record, data: NO_DATA });
   }
 
+  /** Says that no more will come; resolves when the servers have taken everything. */
+  async drain(): Promise<void> {
+    await Promise.all([...this.#pushes.values()].map(({ outgoing }) => outgoing.finish()));
+  }
+
   fail(error: RuntimeError): void {
     if (this.#failure) return;
     this.#failure = error;

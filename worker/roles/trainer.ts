@@ -24,7 +24,7 @@ const JOIN_CALL_MS = 15_000;
 const RETRY_MS = 100;
 
 /** The coordinator's last directive, or that the job goes on without this worker. */
-export type End = Directive | 'leave';
+export type End = Directive | 'leave' | 'terminated';
 
 /** Runs until the job ends or does without this worker. */
 export class Trainer {
@@ -38,6 +38,10 @@ export class Trainer {
   /** Of the number of workers that the newest session is one of. */
   #pace: Pace;
   #lastProgressMs = performance.now();
+  readonly #asked = Promise.withResolvers<undefined>();
+  readonly #ended = Promise.withResolvers<void>();
+  #training = false;
+  #leaving = false;
 
   constructor(config: RoleConfig, workload: Workload, log: Log) {
     this.#config = config;
@@ -58,7 +62,7 @@ export class Trainer {
       for (;;) {
         try {
           const end = await this.#runSession();
-          if (end !== 'leave') await this.#pulse.finish();
+          if (end !== 'leave' && end !== 'terminated') await this.#pulse.finish();
           return end;
         } catch (error) {
           await this.#recover(error);
@@ -69,6 +73,13 @@ export class Trainer {
       this.#coordinator.close();
       for (const server of this.#servers) server.close();
     }
+  }
+
+  /** This process is about to end: resolves between two steps, when the servers have all of the last one. */
+  leave(): Promise<void> {
+    this.#leaving = true;
+    this.#asked.resolve(undefined);
+    return this.#training ? this.#ended.promise : Promise.resolve();
   }
 
   /** A lost session is begun anew, as long as steps are made in between. */
@@ -90,9 +101,12 @@ export class Trainer {
     const session = await Session.open(options);
     try {
       this.#pulse.watch(session, options.epoch);
+      this.#training = true;
       return await this.#train(session, options.epoch);
     } finally {
+      this.#training = false;
       session.close();
+      if (this.#leaving) this.#ended.resolve();
     }
   }
 
@@ -124,12 +138,16 @@ export class Trainer {
     }
   }
 
-  async #train(session: Session, epoch: number): Promise<Directive> {
+  async #train(session: Session, epoch: number): Promise<End> {
     let batches: AsyncIterator<Batch> | undefined;
     try {
       for (;;) {
         this.#pulse.waits();
-        const { step, directive } = await session.ready();
+        const ready = session.ready();
+        ready.catch(() => {}); // seen by the race or not at all
+        const next = await Promise.race([ready, this.#asked.promise]);
+        if (!next) return await this.#leaveBetweenSteps(session);
+        const { step, directive } = next;
         this.#pulse.waited();
         this.#lastProgressMs = performance.now();
         await this.#maybeEvaluate(step, epoch);
@@ -140,6 +158,12 @@ export class Trainer {
     } finally {
       await batches?.return?.();
     }
+  }
+
+  async #leaveBetweenSteps(session: Session): Promise<End> {
+    await session.drain();
+    this.#log('info', 'left between two steps');
+    return 'terminated';
   }
 
   async #step(session: Session, step: number, batches: AsyncIterator<Batch>): Promise<void> {
