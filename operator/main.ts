@@ -4,7 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { readOperatorConfig } from './config.ts';
-import { defaultKubeConfig } from './kube/client.ts';
+import type { Access } from './kube/client.ts';
+import { ServiceAccount } from './kube/service-account.ts';
 import { Operator } from './operator.ts';
 
 const EXIT = { done: 0, failed: 1, lostLeadership: 2, badConfig: 3 } as const;
@@ -22,11 +23,16 @@ function end(code: number, message: string, error?: unknown): never {
 async function main(): Promise<void> {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
-    options: { config: text, kubeconfig: text, version: { ...text, default: 'unknown' } },
+    options: {
+      config: text,
+      kubeconfig: text,
+      'service-account': text,
+      version: { ...text, default: 'unknown' },
+    },
   });
   if (values.config === undefined) end(EXIT.badConfig, 'expected --config FILE');
   const operator = new Operator({
-    kubeConfig: defaultKubeConfig(values.kubeconfig),
+    kubeConfig: await accessOf(values.kubeconfig, values['service-account']),
     config: readConfig(values.config),
     identity: `${hostname()}_${randomBytes(4).toString('hex')}`,
     version: values.version,
@@ -38,6 +44,15 @@ async function main(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.once(signal, () => void operator.stop().then(() => end(EXIT.done, 'stopped', undefined)));
   await operator.start();
+}
+
+/** In a pod its own account, mounted in `folder`, unless a kubeconfig is named; else what kubectl would use. */
+async function accessOf(kubeconfig: string | undefined, folder: string | undefined): Promise<Access> {
+  const named = kubeconfig ?? process.env['KUBECONFIG'];
+  const own = named === undefined ? ServiceAccount.ofPod(process.env, folder) : undefined;
+  if (own) return own;
+  const { defaultKubeConfig } = await import('./kube/kubeconfig.ts');
+  return defaultKubeConfig(kubeconfig);
 }
 
 function readConfig(path: string) {

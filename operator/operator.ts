@@ -1,13 +1,12 @@
 // The operator as one object: world, queue, controller, leadership, metrics, health. Wires the parts together; decides nothing.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { KubeConfig } from '@kubernetes/client-node';
 import type { OperatorConfig } from './config.ts';
 import { Controller } from './controller/controller.ts';
 import { Leader } from './controller/leader.ts';
 import { WorkQueue } from './controller/work-queue.ts';
 import { KubeApi } from './kube/api.ts';
-import { KubeClient } from './kube/client.ts';
+import { type Access, KubeClient } from './kube/client.ts';
 import { isStatus } from './kube/errors.ts';
 import { EventRecorder } from './kube/events.ts';
 import { keyOf } from './kube/objects.ts';
@@ -21,7 +20,7 @@ import { World } from './leptonjob/world.ts';
 import { OperatorMetrics } from './metrics.ts';
 
 export interface OperatorOptions {
-  readonly kubeConfig: KubeConfig;
+  readonly kubeConfig: Access;
   readonly config: OperatorConfig;
   readonly identity: string;
   readonly version: string;

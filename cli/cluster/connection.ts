@@ -1,8 +1,9 @@
 // The cluster that a command talks to, as kubectl would choose it: kubeconfig, context, namespace. Errors in the words of a user.
 import type { Command } from 'commander';
 import { KubeApi } from '../../operator/kube/api.ts';
-import { defaultKubeConfig, KubeClient } from '../../operator/kube/client.ts';
+import { KubeClient } from '../../operator/kube/client.ts';
 import { ApiError, isStatus } from '../../operator/kube/errors.ts';
+import { defaultKubeConfig } from '../../operator/kube/kubeconfig.ts';
 import type { LeptonJobObject } from '../../operator/leptonjob/job.ts';
 import { LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
 import { CommandError } from '../errors.ts';

@@ -34,8 +34,15 @@ export class KubeApi {
     return this.client.call<T>({ method: 'GET', path: pathOf(resource, at), ...(signal ? { signal } : {}) });
   }
 
-  /** All objects, in pages that the server serves from one point in time. Throws 410 when that has gone meanwhile. */
-  async list<T extends KubeObject>(resource: Resource, options: ListOptions = {}): Promise<KubeList<T>> {
+  /**
+   * All objects, in pages that the server serves from one point in time; of each object `trim` says what is kept. Throws 410 when
+   * that point has gone meanwhile.
+   */
+  async list<T extends KubeObject>(
+    resource: Resource,
+    options: ListOptions = {},
+    trim: (item: T) => T = (item) => item,
+  ): Promise<KubeList<T>> {
     const { namespace, labelSelector, fieldSelector, signal } = options;
     const items: T[] = [];
     let next: string | undefined;
@@ -46,7 +53,7 @@ export class KubeApi {
         query: { labelSelector, fieldSelector, limit: PAGE, continue: next },
         ...(signal ? { signal } : {}),
       });
-      for (const item of page.items) items.push(item);
+      for (const item of page.items) items.push(trim(item));
       next = page.metadata.continue || undefined;
       if (next === undefined) return { metadata: page.metadata, items };
     }

@@ -1,13 +1,19 @@
 // REST calls to an API server: plain JSON, pooled connections, deadlines, retries of what the server asks to retry. Knows no
-// kind of object. Authentication is client-node's KubeConfig.
+// kind of object. How to be somebody there is told by an Access: client-node's KubeConfig, or a pod's own account.
 import { Agent as HttpAgent, type IncomingMessage, request as requestPlain } from 'node:http';
 import { Agent, type RequestOptions, request as requestTls } from 'node:https';
 import type { SecureContextOptions } from 'node:tls';
-import { KubeConfig } from '@kubernetes/client-node';
 import { ApiError, apiErrorOf } from './errors.ts';
 
+/** Where the server is, and what makes a request one of a known user. */
+export interface Access {
+  getCurrentCluster(): { readonly server: string } | null;
+  /** Asked again every few seconds, so that renewed tokens and authorities are taken up. */
+  applyToHTTPSOptions(options: RequestOptions): Promise<void>;
+}
+
 export interface ClientOptions {
-  readonly config: KubeConfig;
+  readonly config: Access;
   /** `name/version`, for the server's audit log. */
   readonly userAgent: string;
   /** Requests under way at once; more wait. Default 32. */
@@ -242,13 +248,4 @@ class Slots {
       else this.#free++;
     }
   }
-}
-
-/** `KUBECONFIG`, ~/.kube/config, or the pod's own service account. */
-export function defaultKubeConfig(path?: string, context?: string): KubeConfig {
-  const config = new KubeConfig();
-  if (path !== undefined) config.loadFromFile(path);
-  else config.loadFromDefault();
-  if (context !== undefined) config.setCurrentContext(context);
-  return config;
 }

@@ -103,13 +103,14 @@ export class Reflector<T extends Stored> {
   async #list(): Promise<void> {
     const { api, resource, store, scope, onChange } = this.#options;
     this.counts.lists++;
-    const { metadata, items } = await api.list<T>(resource, { ...scope, signal: this.#stop.signal });
+    const options = { ...scope, signal: this.#stop.signal };
+    const { metadata, items } = await api.list<T>(resource, options, (item) => this.#trim(item));
     this.#heard();
     if (this.#isFromThePast(metadata.resourceVersion))
       throw new StaleListError(
         `list of ${resource.plural}: expected version ${this.#newest} or later, got ${metadata.resourceVersion}`,
       );
-    for (const change of store.replace(items.map((item) => this.#trim(item)))) onChange(change);
+    for (const change of store.replace(items)) onChange(change);
     this.#version = metadata.resourceVersion;
     this.#newest = metadata.resourceVersion;
     this.#synced.resolve();
