@@ -1,9 +1,12 @@
 // What is measured: our operator, the Job controller of Kubernetes, and any other operator whose manifest is given.
-import { readFile, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { parse } from 'yaml';
 import type { KubeObject, Resource } from '../operator/kube/objects.ts';
 import { LEPTON_JOBS } from '../operator/leptonjob/names.ts';
+import type { ControlPlane } from '../test/cluster/control-plane.ts';
 import { Daemon, until } from '../test/cluster/daemon.ts';
 import { installCrd } from '../test/cluster/install-crd.ts';
 import { freePorts } from '../worker/launch/ports.ts';
@@ -19,9 +22,10 @@ export interface Subject extends AsyncDisposable {
   manifest(name: string, namespace: string, pods: number): KubeObject;
 }
 
-const MAIN = join(import.meta.dirname, '../operator/main.ts');
+const ROOT = join(import.meta.dirname, '..');
+const MAIN = join(ROOT, 'build/package/operator/main.js');
 
-/** Ours, as a process of its own, with the settings of the chart. */
+/** Ours as it is shipped: compiled, with the account of a pod and the settings of the chart. */
 export class LeptonSubject implements Subject {
   readonly name = 'lepton';
   readonly resource = LEPTON_JOBS;
@@ -42,18 +46,22 @@ export class LeptonSubject implements Subject {
       ports: { health, metrics },
     };
     await writeFile(join(folder, 'operator.json'), JSON.stringify(config));
-    const kubeconfig = await cluster.plane.kubeConfigFile('operator');
     const daemon = new Daemon({
       name: 'operator',
       command: [
         process.execPath,
+        ...(await nodeOptions()),
         MAIN,
         '--config',
         join(folder, 'operator.json'),
-        '--kubeconfig',
-        kubeconfig,
+        '--service-account',
+        await accountOf(cluster.plane),
       ],
       logFile: join(folder, 'operator.log'),
+      environment: {
+        KUBERNETES_SERVICE_HOST: '127.0.0.1',
+        KUBERNETES_SERVICE_PORT: new URL(cluster.plane.server).port,
+      },
     });
     const subject = new LeptonSubject(daemon, metrics);
     await until('the operator answers', 30_000, () => subject.metrics(), daemon);
@@ -62,6 +70,10 @@ export class LeptonSubject implements Subject {
 
   static async install(cluster: BenchCluster): Promise<void> {
     await installCrd(cluster.plane.api);
+    await promisify(execFile)(join(ROOT, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], {
+      cwd: ROOT,
+    });
+    await cp(join(ROOT, 'protos/lepton'), join(ROOT, 'build/package/protos/lepton'), { recursive: true });
   }
 
   get pid(): number {
@@ -93,6 +105,21 @@ export class LeptonSubject implements Subject {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#daemon.stop();
   }
+}
+
+/** What the kubelet mounts for a pod's account. */
+async function accountOf({ folder, kubeConfig }: ControlPlane): Promise<string> {
+  const account = join(folder, 'operator-account');
+  await mkdir(account, { recursive: true });
+  await writeFile(join(account, 'token'), kubeConfig().getCurrentUser()!.token!);
+  await cp(join(folder, 'certificates', 'apiserver.crt'), join(account, 'ca.crt'));
+  return account;
+}
+
+/** Those that the chart gives the operator. */
+async function nodeOptions(): Promise<string[]> {
+  const template = await readFile(join(ROOT, 'charts/lepton/templates/deployment.yaml'), 'utf8');
+  return /name: NODE_OPTIONS, value: ([^}]+)\}/.exec(template)![1]!.split(' ');
 }
 
 /** Indexed Jobs of batch/v1, by kube-controller-manager. */
