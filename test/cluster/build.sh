@@ -113,7 +113,8 @@ build_crds() {
         go mod init lepton.ai/volcano-crds >/dev/null 2>&1
         printf 'package crds\n\nimport _ "volcano.sh/apis/pkg/apis/scheduling/v1beta1"\n' >crds.go
         # The last version of the generator that does not need gengo.
-        go get sigs.k8s.io/controller-tools@v0.16.5 volcano.sh/apis@v1.13.0 golang.org/x/tools@v0.33.0 >/dev/null 2>&1
+        go get sigs.k8s.io/controller-tools@v0.16.5 volcano.sh/apis@v1.13.0 golang.org/x/tools@v0.33.0 >get.log 2>&1 ||
+          { tail -n 5 get.log >&2; exit 1; }
         go run sigs.k8s.io/controller-tools/cmd/controller-gen crd \
           paths=volcano.sh/apis/pkg/apis/scheduling/v1beta1 output:crd:dir=out)
       cat "$folder/out/scheduling.volcano.sh_podgroups.yaml" >"$LEPTON_CACHE/go/$1.new"
