@@ -11,7 +11,7 @@ import { type ControlPlane, startControlPlane } from '../cluster/control-plane.t
 import { until } from '../cluster/daemon.ts';
 import { CRDS, installCrd, installGangCrd } from '../cluster/install-crd.ts';
 import { type Minor, minorOf } from '../cluster/minors.ts';
-import { Fleet } from './fleet.ts';
+import { Fleet, RUNNING } from './fleet.ts';
 
 let plane: ControlPlane;
 let fleet: Fleet;
@@ -267,6 +267,59 @@ async function specOfAnother(): Promise<Record<string, unknown>> {
   await removeJob('another');
   return { ...spec, podGroupTemplateRef: undefined, workloadRef: undefined };
 }
+
+test('workers that join a run or leave it keep its group; its minimum follows where it can', async () => {
+  await fleet.submit('elastic', small());
+  await expectPlaced('elastic', 3);
+  await fleet.run('elastic', { phase: 'Running', step: 5, workerCount: 2 });
+  await fleet.phase('elastic', 'Running');
+  const coordinator = fleet.coordinators.get('elastic')!;
+  const { uid } = (await get(last, 'elastic'))!.metadata;
+  let [step, trains] = [5, 2];
+  const training = setInterval(() => coordinator.say({ step: ++step, workerCount: trains }), 200);
+  try {
+    await resize(3);
+    const [newcomer] = (await expectPlaced('elastic', 4)).filter(({ status }) => status?.phase === 'Pending');
+    await fleet.setStatus(newcomer!, RUNNING);
+    trains = 3;
+    await settled(3);
+    await expectGroup(last, 'elastic', (group) => minimum(group) === (native.adjustable ? 4 : 3));
+    await resize(1);
+    trains = 1;
+    for (const pod of (await fleet.pods('elastic')).slice(2)) await fleet.end(pod, 0, { phase: 'Left' });
+    await settled(1);
+    await fleet.expectPods('elastic', 2);
+  } finally {
+    clearInterval(training);
+  }
+  const group = await expectGroup(last, 'elastic', (now) => minimum(now) === (native.adjustable ? 2 : 3));
+  assert.equal(group.metadata.uid, uid);
+});
+
+const resize = async (workers: number): Promise<void> => {
+  await fleet.change('elastic', { worker: { replicas: workers } });
+  const { resizes } = fleet.coordinators.get('elastic')!;
+  await until('the coordinator is asked', LONG_MS, () => resizes.at(-1)?.workers === workers);
+};
+
+const settled = (workers: number) =>
+  fleet.expect(
+    'elastic',
+    `${workers} workers`,
+    ({ status }) => status?.worker?.replicas === workers && !status.resizing,
+    LONG_MS,
+  );
+
+test('a pod that is replaced in a run that has shrunk does not wait for those that left', async () => {
+  const [, worker] = await fleet.pods('elastic');
+  await fleet.end(worker!, 137);
+  await until('the replacement has a node', LONG_MS, async () => {
+    const now = await placed('elastic');
+    return now.length === 2 && now.every(({ metadata }) => metadata.uid !== worker!.metadata.uid);
+  });
+  assert.equal(minimum((await get(last, 'elastic'))!), 2);
+  await removeJob('elastic');
+});
 
 test('a group has the priority of its pods, wherever that is said', async () => {
   await plane.api.create(PRIORITY_CLASSES, { metadata: { name: 'high' }, value: 1000 } as KubeObject);

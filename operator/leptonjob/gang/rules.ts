@@ -23,15 +23,18 @@ export function choose({ pods, gang }: Seen, status: LeptonJobStatus): Plan | un
 }
 
 /**
- * A group that wants more pods than the run has by now, and whose minimum the server lets nobody change, would keep a replaced pod
- * from ever starting: the run stops with a checkpoint, and goes on in a new group.
+ * A group whose minimum the server lets nobody change, though the run has another size by now. One that wants more would keep a
+ * replaced pod from ever starting; one that wants fewer would start a part of a run that nobody has begun. The run stops, with a
+ * checkpoint if there is something to keep, and goes on in a new group.
  */
 export function regroup(seen: Seen, status: LeptonJobStatus): Plan | undefined {
   const { pods, gang, job, nowMs } = seen;
   const places = job.spec.parameterServer.replicas + (status.worker?.replicas ?? job.spec.worker.replicas);
-  const stuck = gang.outdated.length > 0 && (gang.minimum ?? 0) > places && pods.some(hasNoNode);
-  if (!stuck || status.stopping) return undefined;
-  const message = `the PodGroup wants ${gang.minimum} pods and cannot be changed: the run of ${places} begins anew`;
+  if (gang.outdated.length === 0 || gang.minimum === undefined || status.stopping) return undefined;
+  const tooLarge = gang.minimum > places && pods.some(hasNoNode);
+  const tooSmall = gang.minimum < places && pods.length > 0 && pods.every(hasNoNode);
+  if (!tooLarge && !tooSmall) return undefined;
+  const message = `the group is one of ${gang.minimum} pods and cannot be changed: the run of ${places} begins anew`;
   return {
     kind: 'record',
     status: { ...status, stopping: { reason: 'Scale', since: new Date(nowMs).toISOString() } },

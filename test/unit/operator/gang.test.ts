@@ -315,6 +315,18 @@ test('a partial restart keeps the group; another number changes it where it can 
   }
 });
 
+test('a run that grew before anybody had a place begins anew in a group of its size', () => {
+  for (const [backend, again] of [
+    [V1ALPHA2, true],
+    [V1BETA1, false],
+  ] as const) {
+    const cluster = tell(new SmallCluster({}, backend), [(c) => c.change({ worker: { replicas: 3 } })]);
+    assert.equal(cluster.events.includes('Regrouping'), again);
+    assert.equal(cluster.seen().gang.minimum, 4);
+    assert.equal(cluster.pods.length, 4);
+  }
+});
+
 test('a field that the server does not keep is not asked for again and again', () => {
   for (const backend of [V1BETA1, V1ALPHA2]) {
     const cluster = new SmallCluster({ scheduling: { priorityClassName: 'high' } }, backend);
