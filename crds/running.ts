@@ -77,12 +77,39 @@ const failureRule = z
       .exactOptional()
       .describe('Roles that it is about; default: all'),
     reasons: z
-      .array(z.enum(['Error', 'Signal', 'OutOfMemory', 'Disruption', 'NodeLost', 'Evicted', 'Vanished']))
+      .array(
+        z.enum([
+          'Error',
+          'Signal',
+          'OutOfMemory',
+          'Disruption',
+          'NodeLost',
+          'Evicted',
+          'Vanished',
+          'LostHeartbeat',
+          'Stalled',
+          'NodeUnhealthy',
+        ]),
+      )
       .min(1)
-      .max(7)
+      .max(10)
       .exactOptional()
-      .describe('How the pod ended; default: any way'),
+      .describe('How the pod ended, or why it is no good though it runs; default: any'),
     exitCodes: z.array(whole(1, 255)).min(1).max(32).exactOptional().describe('Exit codes; default: all'),
+    signals: z
+      .array(whole(1, 64))
+      .min(1)
+      .max(32)
+      .exactOptional()
+      .describe('Numbers of the signals that ended the process, such as 6 for SIGABRT; default: all'),
+    nodeConditions: z
+      .array(text(316))
+      .min(1)
+      .max(16)
+      .exactOptional()
+      .describe(
+        'Types of conditions, such as `MemoryPressure` or `GpuUnhealthy`: fits where the node has one of them with status True (`NotReady`: where it is not ready). A pod that runs on such a node has failed as `NodeUnhealthy`, and its node is left',
+      ),
     action: z
       .enum(['RestartPod', 'RestartRole', 'RestartJob', 'ExcludeNode', 'FailJob'])
       .describe('What is done: ExcludeNode restarts the pod on another node'),
@@ -102,6 +129,16 @@ export const runningFields = {
   failurePolicy: z
     .strictObject({
       rules: z.array(failureRule).max(20).default([]).describe('Rules that come before the built-in ones'),
+      heartbeatSeconds: whole(5, 86_400)
+        .exactOptional()
+        .describe(
+          'A process that runs and is not heard for this long has failed as `LostHeartbeat`; default: 60, or what the operator says',
+        ),
+      stallSeconds: whole(10, 604_800)
+        .exactOptional()
+        .describe(
+          'Where training runs and no step ends for this long, those that everybody waits for have failed as `Stalled`; default: 1800, or what the operator says',
+        ),
     })
     .prefault({})
     .describe('What happens when a pod fails'),

@@ -76,6 +76,12 @@ export const operatorConfigSchema = z
         discoverySeconds: seconds(60).describe('Between two looks at which gang schedulers are served'),
         stopSeconds: seconds(120).describe('For the checkpoint of a run that is stopped'),
         nodeLostSeconds: seconds(60).describe('A node that says nothing for this long is lost'),
+        heartbeatSeconds: seconds(60).describe(
+          'A worker or coordinator that runs and is not heard for this long is replaced',
+        ),
+        stallSeconds: seconds(1800).describe(
+          'Where training runs and no step ends for this long, those that everybody waits for are replaced; processes give up by themselves after an hour',
+        ),
         forceDeleteSeconds: seconds(60).describe(
           'A pod that should be gone for this long is removed by force',
         ),

@@ -10,6 +10,7 @@ import { type Access, KubeClient } from './kube/client.ts';
 import { isStatus } from './kube/errors.ts';
 import { EventRecorder } from './kube/events.ts';
 import { keyOf } from './kube/objects.ts';
+import { patienceOf } from './leptonjob/failure.ts';
 import { Gangs } from './leptonjob/gang/gangs.ts';
 import type { JobEvent, LeptonJobObject, Report } from './leptonjob/job.ts';
 import { LEPTON_JOBS, SERVER_PORT } from './leptonjob/names.ts';
@@ -38,6 +39,8 @@ export interface OperatorOptions {
 const USER_AGENT = 'lepton-operator';
 /** Every job is looked at this often, whatever was heard. */
 const RESYNC_MS = 600_000;
+/** A step that takes longer than this may have been given up. */
+const LONG_STEP_S = 1;
 /** An event loop that stood still for this long is not alive. */
 const STALLED_MS = 30_000;
 
@@ -90,8 +93,11 @@ export class Operator {
     this.#runs = new Runs({
       api: this.#api,
       nowMs: Date.now,
+      monotonicMs: () => performance.now(),
       addressOf: options.addressOf ?? addressOf,
       onReport: (job, before, report) => this.#heard(job, before, report),
+      patienceMs: (job) => patienceOf(job, config.times).heartbeatMs,
+      onSilent: (job) => this.#controller.add(keyOf(job)),
     });
     this.metrics = new OperatorMetrics({
       version: options.version,
@@ -150,6 +156,7 @@ export class Operator {
       await this.#leader.elected;
       this.#options.log('info', 'leading', { identity: this.#options.identity });
     }
+    this.#every(1000, () => this.#runs.tick());
     this.#ready = true;
     this.#enqueueAll();
     this.#every(RESYNC_MS, () => this.#resync());
@@ -187,13 +194,14 @@ export class Operator {
     for (const job of this.#world.jobs.all()) this.#enqueue(keyOf(job));
   }
 
-  /** A change of phase is news at once; progress is written at intervals. */
+  /** A change of phase is news at once; progress, and that there is none, is looked at in intervals. */
   #heard(job: LeptonJobObject, before: Report | undefined, report: Report): void {
     const news =
       Boolean(before?.checkpoint?.failing) !== Boolean(report.checkpoint?.failing) ||
       before?.workerCount !== report.workerCount;
-    if (before?.phase !== report.phase || news) this.#controller.add(keyOf(job));
-    else if (before.step !== report.step)
+    if (before?.phase !== report.phase || news || complete(before) !== complete(report))
+      this.#controller.add(keyOf(job));
+    else if (before.step !== report.step || lags(report))
       this.#controller.addAfter(keyOf(job), this.#options.config.times.progressSeconds * 1000);
   }
 
@@ -243,6 +251,17 @@ export class Operator {
     const text = await registry.metrics();
     response.writeHead(200, { 'Content-Type': registry.contentType }).end(text);
   }
+}
+
+/** Everybody has joined. */
+function complete({ waits }: Report): boolean {
+  return (waits?.absent.length ?? 0) === 0;
+}
+
+/** Somebody is waited for. */
+function lags({ waits }: Report): boolean {
+  if (!waits) return false;
+  return waits.silent.length > 0 || waits.absent.length > 0 || waits.standingSeconds >= LONG_STEP_S;
 }
 
 function addressOf({ status }: Pod): string | undefined {

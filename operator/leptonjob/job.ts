@@ -19,11 +19,18 @@ export type FailureReason =
   | 'Disruption'
   | 'NodeLost'
   | 'Evicted'
-  | 'Vanished';
+  | 'Vanished'
+  /** Runs, and its coordinator (of the coordinator: the operator) has not heard it for too long. */
+  | 'LostHeartbeat'
+  /** Runs, and everybody has waited for it for too long. */
+  | 'Stalled'
+  /** Runs on a node with a condition that a rule names. */
+  | 'NodeUnhealthy';
 
 export interface PodEnd {
   readonly reason: FailureReason;
   readonly exitCode?: number;
+  readonly signal?: number;
   /** Code and words of the process itself, where it left any. */
   readonly code?: string;
   readonly message: string;
@@ -73,7 +80,19 @@ export interface Report {
   readonly errorCode?: string;
   /** The newest, and why none could be written since. */
   readonly checkpoint?: { readonly step: number; readonly uri: string; readonly failing?: string } | null;
+  /** Null from coordinators that do not know it. */
+  readonly waits?: Waits | null;
+  /** For which training has stood still for checkpoints, since this coordinator started. */
+  readonly checkpointSeconds?: number;
   readonly heardMs: number;
+}
+
+/** Who is waited for, as the coordinator sees it; `attempt` is that of the pod. */
+export interface Waits {
+  readonly silent: readonly { readonly rank: number; readonly attempt: number; readonly seconds: number }[];
+  readonly absent: readonly number[];
+  readonly awaited: readonly { readonly rank: number; readonly attempt: number; readonly waiting: boolean }[];
+  readonly standingSeconds: number;
 }
 
 /** Everything that one pass knows. Time comes in as a number. */
@@ -83,6 +102,10 @@ export interface Seen {
   /** Children that there should be and that are not, or not as they should be. */
   readonly missing: readonly ChildKind[];
   readonly report?: Report;
+  /** For so long the coordinator, once heard by this process, has said nothing. Absent: not heard, or nobody is. */
+  readonly silenceMs?: number;
+  /** Conditions that hold, by node; a node that is not ready has `NotReady`. */
+  readonly nodes: ReadonlyMap<string, readonly string[]>;
   /** Nodes that the cluster holds to be lost. */
   readonly lostNodes: ReadonlySet<string>;
   readonly gang: GangView;
@@ -105,6 +128,10 @@ export interface Limits {
   readonly stopMs: number;
   /** A pod that should have been gone for this long on a lost node is removed by force. */
   readonly forceDeleteMs: number;
+  /** A process that runs and is not heard for this long is replaced. */
+  readonly heartbeatMs: number;
+  /** Those that everybody has waited for for this long are replaced. */
+  readonly stallMs: number;
   /** Between two writes of progress alone. */
   readonly progressMs: number;
   /** Between two writes of numbers of pods alone. */

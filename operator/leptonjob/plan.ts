@@ -4,11 +4,12 @@
 import { MANAGED_BY } from '../../crds/running.ts';
 import type { LeptonJobStatus } from '../../crds/status.ts';
 import { describe } from './describe.ts';
-import { backOffMs, judge, type Verdict } from './failure.ts';
+import { backOffMs, type Failure, judge, type Verdict } from './failure.ts';
 import { choose, gather, hold, regroup, ungroup } from './gang/rules.ts';
-import type { JobEvent, Plan, PodEnd, PodView, Seen, Step } from './job.ts';
+import type { JobEvent, Plan, PodView, Seen, Step } from './job.ts';
 import { type ConditionType, podName, type Role } from './names.ts';
 import { placedPods, placedWorkers, resize, resized, steer } from './resize.ts';
+import { troubledPods } from './trouble.ts';
 
 type Rule = (seen: Seen, status: LeptonJobStatus) => Plan | undefined;
 
@@ -38,7 +39,7 @@ export function planLeptonJob(seen: Seen): Plan {
     const plan = rule(seen, status);
     if (plan) return finishPlan(seen, plan);
   }
-  return finishPlan(seen, assemble(seen, status));
+  return finishPlan(seen, wakeForForce(seen, assemble(seen, status)));
 }
 
 /** Every plan carries the whole status: what was decided, and what is seen of the world. */
@@ -59,19 +60,20 @@ export function isOurs({ spec }: Seen['job']): boolean {
 }
 
 /** A finished job never gets pods again; those left go by policy, the job by its time to live. */
-function tidyUp({ job, pods, nowMs }: Seen, status: LeptonJobStatus): Plan | undefined {
+function tidyUp(seen: Seen, status: LeptonJobStatus): Plan | undefined {
   if (!isFinished(status)) return undefined;
+  const { job, pods, nowMs } = seen;
   const { cleanPodPolicy, ttlSecondsAfterFinished } = job.spec;
   const doomed = pods.filter(
-    ({ phase, terminatingSinceMs }) =>
-      terminatingSinceMs === undefined &&
-      cleanPodPolicy !== 'None' &&
-      (cleanPodPolicy === 'All' || phase === 'Running' || phase === 'Pending'),
+    ({ phase }) =>
+      cleanPodPolicy !== 'None' && (cleanPodPolicy === 'All' || phase === 'Running' || phase === 'Pending'),
   );
-  if (doomed.length > 0) return act(status, doomed.map(deletion));
-  if (ttlSecondsAfterFinished === undefined) return act(status, []);
+  const steps = deletions(doomed, seen);
+  if (steps.length > 0) return act(status, steps);
+  if (ttlSecondsAfterFinished === undefined) return wakeForForce(seen, act(status, []));
   const dueMs = timeOf(status.completionTime, nowMs) + ttlSecondsAfterFinished * 1000;
-  return dueMs <= nowMs ? act(status, [{ kind: 'deleteJob' }]) : act(status, [], dueMs - nowMs);
+  if (dueMs <= nowMs) return act(status, [{ kind: 'deleteJob' }]);
+  return wakeForForce(seen, act(status, [], dueMs - nowMs));
 }
 
 /** The first pass: names the run, so that every later pod finds the checkpoints of earlier ones. */
@@ -124,7 +126,8 @@ function suspend({ job, nowMs }: Seen, status: LeptonJobStatus): Plan | undefine
 }
 
 /** A run that is being stopped: asked first, ended when it has answered or its time is over. */
-function stop({ job, pods, nowMs, limits }: Seen, status: LeptonJobStatus): Plan | undefined {
+function stop(seen: Seen, status: LeptonJobStatus): Plan | undefined {
+  const { job, pods, nowMs, limits } = seen;
   const { stopping } = status;
   if (!stopping) return undefined;
   if (pods.length === 0) return record(...stopped(status, stopping.reason, job.spec.worker.replicas, nowMs));
@@ -132,12 +135,13 @@ function stop({ job, pods, nowMs, limits }: Seen, status: LeptonJobStatus): Plan
   const coordinator = coordinatorOf(pods);
   const answering = coordinator?.phase === 'Running' && coordinator.terminatingSinceMs === undefined;
   if (answering && leftMs > 0) return act(status, [{ kind: 'stopRun' }], Math.min(leftMs, 1000));
-  return act(status, deletions(pods, nowMs, limits.forceDeleteMs), 1000);
+  return act(status, deletions(pods, seen), 1000);
 }
 
-function stayDown({ job, pods, nowMs, limits }: Seen, status: LeptonJobStatus): Plan | undefined {
+function stayDown(seen: Seen, status: LeptonJobStatus): Plan | undefined {
+  const { job, pods, nowMs } = seen;
   if (status.phase !== 'Suspended') return undefined;
-  if (job.spec.suspend || pods.length > 0) return act(status, deletions(pods, nowMs, limits.forceDeleteMs));
+  if (job.spec.suspend || pods.length > 0) return wakeForForce(seen, act(status, deletions(pods, seen)));
   const next = { ...status, ...running(nowMs, job.spec.worker.replicas), attempt: (status.attempt ?? 0) + 1 };
   return record({ ...next, phase: 'Pending', assembled: false }, [
     { type: 'Normal', reason: 'Resumed', message: 'going on from the newest checkpoint' },
@@ -150,7 +154,7 @@ function fail(seen: Seen, status: LeptonJobStatus): Plan | undefined {
   const failures = failedPods(seen, status).map(({ pod, end }) => ({
     pod,
     end,
-    verdict: judge(pod, end, job.spec.failurePolicy.rules),
+    verdict: judge(pod, end, job.spec.failurePolicy.rules, seen.nodes.get(pod.node ?? '')),
   }));
   // What is told is the gravest: the end of the job, else what counts.
   const gravest =
@@ -198,16 +202,20 @@ function fail(seen: Seen, status: LeptonJobStatus): Plan | undefined {
 /** Nodes that a rule wants to be left from now on. */
 function excluding(
   { excludedNodes = [] }: LeptonJobStatus,
-  failures: readonly { readonly pod: PodView; readonly verdict: Verdict }[],
+  failures: readonly (Failure & { readonly verdict: Verdict })[],
 ): Pick<LeptonJobStatus, 'excludedNodes'> {
-  const left = failures.flatMap(({ pod, verdict }) =>
-    verdict.action === 'ExcludeNode' && pod.node !== undefined ? [pod.node] : [],
+  // On a node that is sick the next pod would be replaced at once.
+  const left = failures.flatMap(({ pod, end, verdict }) =>
+    pod.node !== undefined && (verdict.action === 'ExcludeNode' || end.reason === 'NodeUnhealthy')
+      ? [pod.node]
+      : [],
   );
   return left.length === 0 ? {} : { excludedNodes: [...new Set([...excludedNodes, ...left])].slice(-64) };
 }
 
 /** Pods that are to be replaced are deleted; their places are forgotten once somebody new has them. */
-function replace({ pods, nowMs, limits }: Seen, status: LeptonJobStatus): Plan | undefined {
+function replace(seen: Seen, status: LeptonJobStatus): Plan | undefined {
+  const { pods } = seen;
   const replacing = status.replacing ?? [];
   if (replacing.length === 0) return undefined;
   const present = new Map(pods.map((pod) => [pod.name, pod.uid]));
@@ -218,7 +226,7 @@ function replace({ pods, nowMs, limits }: Seen, status: LeptonJobStatus): Plan |
   });
   if (open.length < replacing.length) return record({ ...status, replacing: open }, []);
   const doomed = pods.filter((pod) => open.includes(`${pod.name}/${pod.uid}`));
-  const steps = deletions(doomed, nowMs, limits.forceDeleteMs);
+  const steps = deletions(doomed, seen);
   if (steps.length > 0) return act(status, steps, 1000);
   return undefined;
 }
@@ -267,13 +275,13 @@ function withChildren(plan: Plan, children: readonly Step[]): Plan {
 
 // --- parts of decisions ---
 
-/** A pod failed, sits on a lost node, or was there and is not any more. */
-function failedPods(seen: Seen, status: LeptonJobStatus): { pod: PodView; end: PodEnd }[] {
+/** A pod failed, sits on a lost node, runs and is no good all the same, or was there and is not any more. */
+function failedPods(seen: Seen, status: LeptonJobStatus): Failure[] {
   const { job, lostNodes } = seen;
   const pods = placedPods(seen, status);
   const handled = new Set(status.replacing);
   const names = new Set([...handled].map((entry) => entry.split('/')[0]));
-  const found: { pod: PodView; end: PodEnd }[] = [];
+  const found: Failure[] = [];
   for (const pod of pods) {
     if (handled.has(`${pod.name}/${pod.uid}`)) continue;
     if (pod.phase === 'Failed') found.push({ pod, end: pod.end ?? { reason: 'Error', message: 'failed' } });
@@ -285,6 +293,13 @@ function failedPods(seen: Seen, status: LeptonJobStatus): { pod: PodView; end: P
       found.push({ pod, end: { reason: 'Disruption', message: 'the pod is being deleted' } });
     else if (pod.node !== undefined && lostNodes.has(pod.node) && pod.phase === 'Running')
       found.push({ pod, end: { reason: 'NodeLost', message: `node ${pod.node} is lost` } });
+  }
+  const told = new Set(found.map(({ pod }) => pod.uid));
+  for (const failure of troubledPods({ ...seen, pods })) {
+    const { name, uid } = failure.pod;
+    if (handled.has(`${name}/${uid}`) || told.has(uid)) continue;
+    told.add(uid);
+    found.push(failure);
   }
   if (!status.assembled) return found;
   const taken = new Set(pods.map(({ name }) => name));
@@ -409,17 +424,36 @@ function coordinatorOf(pods: readonly PodView[]): PodView | undefined {
   return pods.find(({ role, rank }) => role === 'server' && rank === 0);
 }
 
-function deletion({ name, uid }: PodView): Step {
-  return { kind: 'deletePod', name, uid, force: false };
+function deletion({ name, uid }: PodView, force: boolean): Step {
+  return { kind: 'deletePod', name, uid, force };
 }
 
 /** Each pod once; by force where it should long be gone. */
-function deletions(pods: readonly PodView[], nowMs: number, forceDeleteMs: number): Step[] {
+function deletions(pods: readonly PodView[], seen: Seen): Step[] {
   return pods.flatMap((pod): Step[] => {
-    if (pod.terminatingSinceMs === undefined) return [deletion(pod)];
-    const overdue = nowMs - pod.terminatingSinceMs > forceDeleteMs;
-    return overdue ? [{ ...(deletion(pod) as Extract<Step, { kind: 'deletePod' }>), force: true }] : [];
+    if (pod.terminatingSinceMs === undefined) return [deletion(pod, false)];
+    return forceInMs(pod, pod.terminatingSinceMs, seen) < 0 ? [deletion(pod, true)] : [];
   });
+}
+
+/** A kubelet that lives may still be ending the process: force would leave it running without an object. */
+const LIVE_NODE_FACTOR = 5;
+
+/** Time until a pod may be removed by force; below zero from then on. */
+function forceInMs({ node }: PodView, sinceMs: number, { nowMs, limits, nodes, lostNodes }: Seen): number {
+  const alive = node !== undefined && nodes.has(node) && !lostNodes.has(node);
+  return sinceMs + limits.forceDeleteMs * (alive ? LIVE_NODE_FACTOR : 1) - nowMs;
+}
+
+/** Nobody else says when a pod that does not end is overdue. */
+function wakeForForce(seen: Seen, plan: Plan): Plan {
+  if (plan.kind !== 'act') return plan;
+  const due = seen.pods.flatMap((pod) =>
+    pod.terminatingSinceMs === undefined ? [] : [forceInMs(pod, pod.terminatingSinceMs, seen)],
+  );
+  if (due.length === 0) return plan;
+  const inMs = Math.max(1000, Math.min(...due) + 1);
+  return { ...plan, wakeInMs: Math.min(inMs, plan.wakeInMs ?? inMs) };
 }
 
 function activeMs({ activeSeconds = 0, activeSince }: LeptonJobStatus, nowMs: number): number {

@@ -112,9 +112,15 @@ function endOf(pod: Pod): PodEnd {
   return {
     reason,
     message: message.slice(0, 2048),
-    ...(ended ? { exitCode: ended.exitCode } : {}),
+    ...(ended ? { exitCode: ended.exitCode, ...signalOf(ended) } : {}),
     ...(words?.code === undefined ? {} : { code: words.code }),
   };
+}
+
+/** Runtimes tell it as an exit code above 128; few fill the field. */
+function signalOf({ exitCode, signal }: { readonly exitCode: number; readonly signal?: number }) {
+  if (signal !== undefined && signal > 0) return { signal };
+  return exitCode > 128 && exitCode <= 128 + 64 ? { signal: exitCode - 128 } : {};
 }
 
 function reasonOf(
@@ -127,7 +133,7 @@ function reasonOf(
     return 'NodeLost';
   if (disrupted) return 'Disruption';
   if (ended?.reason === 'OOMKilled') return 'OutOfMemory';
-  return ended && ended.exitCode > 128 ? 'Signal' : 'Error';
+  return ended && signalOf(ended).signal !== undefined ? 'Signal' : 'Error';
 }
 
 const IMAGE_REASONS = new Set([

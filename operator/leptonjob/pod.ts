@@ -30,6 +30,7 @@ export interface Place {
 const CONFIG_FOLDER = '/etc/lepton/job';
 const TLS_FOLDER = '/etc/lepton/tls';
 const GRACE_SECONDS = 30;
+const GIVE_UP_SECONDS = 3600;
 
 /** What all processes of a job are told, and the digest that names it. */
 export interface JobConfig {
@@ -83,6 +84,8 @@ function contentOf(job: LeptonJobObject, workers: number): JobConfigInput {
     directory,
     checkpointUri: spec.checkpoint.uri ?? `${directory.replace(/\/$/, '')}/checkpoints`,
     lastWordsFile: '/dev/termination-log',
+    // The operator knows whom everybody waits for; those who only wait must not give up before it has acted.
+    deadlines: { stallSeconds: Math.max(GIVE_UP_SECONDS, 2 * (spec.failurePolicy.stallSeconds ?? 0)) },
   };
 }
 

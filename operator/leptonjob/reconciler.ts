@@ -9,6 +9,7 @@ import { isStatus } from '../kube/errors.ts';
 import { PODS } from '../kube/objects.ts';
 import { Applier } from './apply.ts';
 import { newsOf } from './describe.ts';
+import { patienceOf } from './failure.ts';
 import type { Gangs } from './gang/gangs.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Plan, PodView, Seen } from './job.ts';
 import { configName, LEPTON_JOBS, networkPolicyName, podName, serviceName } from './names.ts';
@@ -92,14 +93,17 @@ class Reconciler {
     runs.connect(job, finished ? undefined : coordinatorOf(job, pods, views));
     const gang = this.#options.gangs.of(job, views.length > 0);
     const refusal = this.#refusalOf(job, run) ?? lackOf(gang, finished);
+    const silenceMs = runs.silenceOf(run);
     const { times } = config;
     return {
       job,
       pods: views,
       missing: finished ? [] : this.#missing(job, certified),
+      nodes: world.conditions,
       lostNodes: world.lostNodes(nowMs()),
       gang,
       ...(run.report ? { report: run.report } : {}),
+      ...(silenceMs === undefined ? {} : { silenceMs }),
       ...(refusal ? { refusal } : {}),
       ...(run.rejected ? { rejected: run.rejected } : {}),
       nowMs: nowMs(),
@@ -108,6 +112,7 @@ class Reconciler {
         forceDeleteMs: times.forceDeleteSeconds * 1000,
         progressMs: times.progressSeconds * 1000,
         countsMs: Math.min(times.progressSeconds * 1000, COUNTS_MS),
+        ...patienceOf(job, times),
       },
     };
   }

@@ -14,6 +14,12 @@ export interface Run {
   identity?: Identity;
   link?: CoordinatorLink;
   report?: Report;
+  /** As it was at the last pass. */
+  job?: LeptonJobObject;
+  /** Since the coordinator was last heard, counted while this process listened; absent before it was heard. */
+  silenceMs?: number;
+  /** When, by the clock of `tick`. */
+  heardMs?: number;
   rejected?: Seen['rejected'];
   conflict?: { readonly message: string; readonly untilMs: number };
   /** What is wrong with this generation of the spec. */
@@ -32,14 +38,26 @@ interface Secret extends Stored {
 export interface RunsOptions {
   readonly api: KubeApi;
   readonly nowMs: () => number;
+  /** Of a clock that never goes back. */
+  readonly monotonicMs: () => number;
   /** Where the coordinator of a pod listens. */
   readonly addressOf: (pod: Pod) => string | undefined;
   readonly onReport: (job: LeptonJobObject, before: Report | undefined, report: Report) => void;
+  /** How long a coordinator may say nothing. */
+  readonly patienceMs: (job: LeptonJobObject) => number;
+  readonly onSilent: (job: LeptonJobObject) => void;
 }
+
+/** A process that itself stood still for longer than this heard nobody. */
+const LONGEST_TICK_MS = 2000;
+/** Where so many coordinators and more than half of them fall silent, it is our own line that is cut. */
+const CUT_OFF_AT = 3;
+const SILENT_MS = 10_000;
 
 export class Runs {
   readonly #options: RunsOptions;
   readonly #runs = new Map<string, Run>();
+  #lastTickMs: number | undefined;
 
   constructor(options: RunsOptions) {
     this.#options = options;
@@ -66,6 +84,29 @@ export class Runs {
     for (const uid of [...this.#runs.keys()]) this.forget(uid);
   }
 
+  /** Once a second. */
+  tick(): void {
+    const nowMs = this.#options.monotonicMs();
+    const lastMs = this.#lastTickMs ?? nowMs;
+    this.#lastTickMs = nowMs;
+    for (const run of this.#runs.values()) {
+      const { silenceMs: beforeMs, job } = run;
+      if (beforeMs === undefined || !job) continue;
+      run.silenceMs = beforeMs + Math.min(nowMs - Math.max(lastMs, run.heardMs ?? lastMs), LONGEST_TICK_MS);
+      const limitMs = this.#options.patienceMs(job);
+      const round = (ms: number): number => Math.floor((ms - limitMs) / SILENT_MS);
+      if (run.silenceMs >= limitMs && round(beforeMs) < round(run.silenceMs)) this.#options.onSilent(job);
+    }
+  }
+
+  /** Undefined where the coordinator was never heard, or where it is this process that nobody reaches. */
+  silenceOf({ silenceMs }: Run): number | undefined {
+    if (silenceMs === undefined || silenceMs < SILENT_MS) return silenceMs;
+    const all = [...this.#runs.values()].flatMap((run) => run.silenceMs ?? []);
+    const silent = all.filter((ms) => ms >= SILENT_MS).length;
+    return silent >= CUT_OFF_AT && silent * 2 > all.length ? undefined : silenceMs;
+  }
+
   /** Keeps a line to the coordinator while its pod runs, and none otherwise. */
   connect(job: LeptonJobObject, coordinator: Pod | undefined): void {
     const run = this.of(job);
@@ -73,9 +114,11 @@ export class Runs {
     if (run.link && run.link.address !== address) {
       run.link.close();
       delete run.link;
+      delete run.silenceMs;
       // What an earlier process said says nothing about this one.
       if (address !== undefined) delete run.report;
     }
+    run.job = job;
     if (run.link || address === undefined || !run.identity) return;
     run.link = openLink({
       address,
@@ -85,6 +128,8 @@ export class Runs {
       onReport: (report) => {
         const before = run.report;
         run.report = report;
+        run.silenceMs = 0;
+        run.heardMs = this.#options.monotonicMs();
         this.#options.onReport(job, before, report);
       },
     });

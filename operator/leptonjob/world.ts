@@ -59,6 +59,8 @@ export class World {
   readonly #keys = new Map<string, Key>();
   /** Nodes that are not ready. */
   readonly #silent = new Map<string, Node>();
+  /** Conditions that hold, by node; a node that is not ready has `NotReady`. */
+  readonly conditions = new Map<string, readonly string[]>();
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -152,6 +154,7 @@ export class World {
   /** Jobs with pods on a node that has gone silent are looked at when it counts as lost. */
   #nodeChanged({ kind, object: node }: Change<Node>): void {
     const nowMs = Date.now();
+    this.#conditionsChanged(kind === 'deleted' ? undefined : conditionsOf(node), node.metadata.name);
     const sinceMs = kind === 'deleted' ? undefined : notReadyMs(node, nowMs);
     if (sinceMs === undefined) {
       this.#silent.delete(node.metadata.name);
@@ -159,8 +162,19 @@ export class World {
     }
     this.#silent.set(node.metadata.name, node);
     const inMs = Math.max(0, this.#options.config.times.nodeLostSeconds * 1000 - sinceMs) + 50;
+    this.#tellJobsOn(node.metadata.name, inMs);
+  }
+
+  #conditionsChanged(now: readonly string[] | undefined, node: string): void {
+    const before = this.conditions.get(node);
+    if (now === undefined) this.conditions.delete(node);
+    else this.conditions.set(node, now);
+    if (before?.join() !== now?.join()) this.#tellJobsOn(node);
+  }
+
+  #tellJobsOn(node: string, inMs?: number): void {
     for (const pod of this.pods.all()) {
-      if (pod.spec?.nodeName !== node.metadata.name) continue;
+      if (pod.spec?.nodeName !== node) continue;
       const key = this.#jobOf(pod);
       if (key !== undefined) this.#options.onChange(key, inMs);
     }
@@ -185,10 +199,21 @@ function notReadyMs({ status }: Node, nowMs: number): number | undefined {
   return nowMs - Date.parse(ready.lastTransitionTime ?? new Date(nowMs).toISOString());
 }
 
-/** Nodes report images, addresses and sizes every few minutes; only readiness and resources are read here. */
+function conditionsOf({ status }: Node): readonly string[] {
+  return (status?.conditions ?? [])
+    .flatMap(({ type, status: holds }) => {
+      if (type === 'Ready') return holds === 'True' ? [] : ['NotReady'];
+      return holds === 'True' ? [type] : [];
+    })
+    .sort();
+}
+
+/** Nodes report images, addresses and sizes every few minutes; only conditions that hold and resources are read here. */
 function trimNode({ metadata, status }: Node): Node {
   const { name, uid, resourceVersion } = metadata;
-  const conditions = (status?.conditions ?? []).filter(({ type }) => type === 'Ready');
+  const conditions = (status?.conditions ?? []).filter(
+    ({ type, status: holds }) => type === 'Ready' || holds === 'True',
+  );
   return {
     metadata: { name, uid, resourceVersion },
     status: { conditions, allocatable: status?.allocatable ?? {} },

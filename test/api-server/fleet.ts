@@ -266,6 +266,8 @@ export class Coordinator {
   readonly resizes: { readonly workers: number; readonly gone: boolean }[] = [];
   readonly #listener: Listener;
   readonly #watchers = new Set<Outbox<unknown>>();
+  /** As the real one, it says four times a second what it knows. */
+  readonly #timer = setInterval(() => this.#tell(), 250).unref();
   #report: Partial<Report> = SILENT;
 
   private constructor(jobUid: string, listener: Listener) {
@@ -320,10 +322,20 @@ export class Coordinator {
 
   say(report: Partial<Report>): void {
     this.#report = { ...this.#report, ...report };
+    this.#tell();
+  }
+
+  /** Its process stands still: the line stays open and nothing comes. */
+  hush(): void {
+    clearInterval(this.#timer);
+  }
+
+  #tell(): void {
     for (const watcher of this.#watchers) watcher.write(this.#report);
   }
 
   close(): Promise<void> {
+    clearInterval(this.#timer);
     return this.#listener.close();
   }
 }

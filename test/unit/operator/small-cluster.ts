@@ -34,6 +34,10 @@ export class SmallCluster {
   spec: LeptonJobObject['spec'];
   generation = 1;
   report: Report | undefined;
+  /** Of the coordinator; undefined: not heard. */
+  silenceMs: number | undefined;
+  nodes = new Map<string, readonly string[]>();
+  lostNodes: ReadonlySet<string> = new Set();
   pods: PodView[] = [];
   stops = 0;
   /** The coordinator takes part: it trains with a number of workers, which it was started with, and changes it as it is asked. */
@@ -71,11 +75,20 @@ export class SmallCluster {
       job: this.job,
       pods: this.pods,
       missing: [],
-      lostNodes: new Set(),
+      nodes: this.nodes,
+      lostNodes: this.lostNodes,
       gang: this.#gang(),
+      ...(this.silenceMs === undefined ? {} : { silenceMs: this.silenceMs }),
       ...(this.report ? { report: this.report } : {}),
       nowMs: this.nowMs,
-      limits: { stopMs: 60_000, forceDeleteMs: 60_000, countsMs: 0, progressMs: 10_000 },
+      limits: {
+        stopMs: 60_000,
+        forceDeleteMs: 60_000,
+        countsMs: 0,
+        progressMs: 10_000,
+        heartbeatMs: 60_000,
+        stallMs: 1_800_000,
+      },
     };
   }
 
