@@ -83,6 +83,8 @@ function waitingOf(seen: Seen, decided: LeptonJobStatus, phase: Phase): Waiting 
   if (decided.backOffUntil !== undefined && Date.parse(decided.backOffUntil) > nowMs)
     return { on: 'BackOff', message: `the next start is at ${decided.backOffUntil}` };
   if (gang.held !== undefined && pods.length === 0) return { on: 'Queue', message: gang.held };
+  const lacking = lackingPod(seen);
+  if (lacking) return lacking;
   if (gang.words !== undefined && pods.some(hasNoNode)) return { on: 'Unschedulable', message: gang.words };
   const pending = WORST_FIRST.flatMap((on) => pods.filter(({ waiting }) => waiting?.on === on))[0];
   if (pending?.waiting)
@@ -94,6 +96,18 @@ function waitingOf(seen: Seen, decided: LeptonJobStatus, phase: Phase): Waiting 
 /** Kueue's, whose label stands on the job itself, or the gang scheduler's. */
 function queueOf({ metadata, spec }: Seen['job']): string | undefined {
   return metadata.labels?.[KUEUE_QUEUE] ?? spec.scheduling.queue;
+}
+
+/** A worker that no node could take, in our words and the scheduler's. */
+function lackingPod({ pods, lack }: Seen): Waiting | undefined {
+  if (lack === undefined) return undefined;
+  const pod = pods.find(
+    ({ role, phase, node }) => role === 'worker' && phase === 'Pending' && node === undefined,
+  );
+  if (!pod) return undefined;
+  const scheduler =
+    pod.waiting?.on === 'Unschedulable' ? `; the scheduler says of ${pod.name}: ${pod.waiting.message}` : '';
+  return { on: 'Accelerators', message: `${lack}${scheduler}` };
 }
 
 const WORST_FIRST: readonly WaitingOn[] = ['Unschedulable', 'ImagePull', 'Volume', 'ContainerCreating'];

@@ -106,6 +106,8 @@ export interface Seen {
   readonly silenceMs?: number;
   /** Conditions that hold, by node; a node that is not ready has `NotReady`. */
   readonly nodes: ReadonlyMap<string, readonly string[]>;
+  /** Why no node, even an empty one, could take a worker. */
+  readonly lack?: string;
   /** Nodes that the cluster holds to be lost. */
   readonly lostNodes: ReadonlySet<string>;
   readonly gang: GangView;

@@ -53,6 +53,7 @@ export const WAITING_ON = [
   'Queue',
   'Quota',
   'Admission',
+  'Accelerators',
   'Unschedulable',
   'ImagePull',
   'Volume',

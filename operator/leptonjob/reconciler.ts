@@ -7,6 +7,7 @@ import type { Key } from '../controller/work-queue.ts';
 import type { KubeApi } from '../kube/api.ts';
 import { isStatus } from '../kube/errors.ts';
 import { PODS } from '../kube/objects.ts';
+import { acceleratorsLacking } from './accelerators.ts';
 import { Applier } from './apply.ts';
 import { newsOf } from './describe.ts';
 import { patienceOf } from './failure.ts';
@@ -94,12 +95,15 @@ class Reconciler {
     const gang = this.#options.gangs.of(job, views.length > 0);
     const refusal = this.#refusalOf(job, run) ?? lackOf(gang, finished);
     const silenceMs = runs.silenceOf(run);
+    const { accelerators } = job.spec.worker;
+    const lack = accelerators && !finished ? acceleratorsLacking(accelerators, world.offers) : undefined;
     const { times } = config;
     return {
       job,
       pods: views,
       missing: finished ? [] : this.#missing(job, certified),
       nodes: world.conditions,
+      ...(lack === undefined ? {} : { lack }),
       lostNodes: world.lostNodes(nowMs()),
       gang,
       ...(run.report ? { report: run.report } : {}),

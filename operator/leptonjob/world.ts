@@ -16,11 +16,13 @@ import {
 } from '../kube/objects.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { type Change, compareVersions, Store } from '../kube/store.ts';
+import type { Offer } from './accelerators.ts';
 import type { LeptonJobObject } from './job.ts';
 import { LEPTON_JOBS } from './names.ts';
 import type { Pod } from './pod-view.ts';
 
 export interface Node extends Stored {
+  readonly spec?: { readonly unschedulable?: boolean };
   readonly status?: {
     readonly conditions?: readonly {
       readonly type: string;
@@ -57,8 +59,12 @@ export class World {
   readonly #options: WorldOptions;
   readonly #reflectors: { readonly kind: string; readonly reflector: Reflector<never> }[] = [];
   readonly #keys = new Map<string, Key>();
+  /** Made where it is asked for after a node has changed. */
+  #offers: readonly Offer[] | undefined;
   /** Nodes that are not ready. */
   readonly #silent = new Map<string, Node>();
+  /** What each node offered last, as text. */
+  readonly #offered = new Map<string, string>();
   /** Conditions that hold, by node; a node that is not ready has `NotReady`. */
   readonly conditions = new Map<string, readonly string[]>();
 
@@ -82,6 +88,14 @@ export class World {
 
   stop(): void {
     for (const { reflector } of this.#reflectors) reflector.stop();
+  }
+
+  /** What nodes that take pods have beside CPU, memory and the like. */
+  get offers(): readonly Offer[] {
+    this.#offers ??= [...this.nodes.all()].flatMap(({ metadata, spec, status }) =>
+      spec?.unschedulable ? [] : [{ node: metadata.name, resources: status?.allocatable ?? {} }],
+    );
+    return this.#offers;
   }
 
   /** Resolves when every kind has been listed. */
@@ -155,6 +169,7 @@ export class World {
   #nodeChanged({ kind, object: node }: Change<Node>): void {
     const nowMs = Date.now();
     this.#conditionsChanged(kind === 'deleted' ? undefined : conditionsOf(node), node.metadata.name);
+    this.#offersChanged(kind === 'deleted' ? undefined : node, node.metadata.name);
     const sinceMs = kind === 'deleted' ? undefined : notReadyMs(node, nowMs);
     if (sinceMs === undefined) {
       this.#silent.delete(node.metadata.name);
@@ -163,6 +178,19 @@ export class World {
     this.#silent.set(node.metadata.name, node);
     const inMs = Math.max(0, this.#options.config.times.nodeLostSeconds * 1000 - sinceMs) + 50;
     this.#tellJobsOn(node.metadata.name, inMs);
+  }
+
+  /** Jobs that wait for accelerators look again when nodes offer others. */
+  #offersChanged(node: Node | undefined, name: string): void {
+    this.#offers = undefined;
+    const now = node ? JSON.stringify([node.status?.allocatable, node.spec?.unschedulable]) : undefined;
+    if (this.#offered.get(name) === now) return;
+    if (now === undefined) this.#offered.delete(name);
+    else this.#offered.set(name, now);
+    for (const { metadata, spec, status } of this.jobs.all()) {
+      const key = this.#keys.get(metadata.uid);
+      if (spec.worker.accelerators && status?.waiting && key !== undefined) this.#options.onChange(key);
+    }
   }
 
   #conditionsChanged(now: readonly string[] | undefined, node: string): void {
@@ -208,15 +236,21 @@ function conditionsOf({ status }: Node): readonly string[] {
     .sort();
 }
 
+/** Names with a domain: what device plugins register. */
+function extended(allocatable: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(allocatable).filter(([name]) => name.includes('/')));
+}
+
 /** Nodes report images, addresses and sizes every few minutes; only conditions that hold and resources are read here. */
-function trimNode({ metadata, status }: Node): Node {
+function trimNode({ metadata, spec, status }: Node): Node {
   const { name, uid, resourceVersion } = metadata;
   const conditions = (status?.conditions ?? []).filter(
     ({ type, status: holds }) => type === 'Ready' || holds === 'True',
   );
   return {
     metadata: { name, uid, resourceVersion },
-    status: { conditions, allocatable: status?.allocatable ?? {} },
+    ...(spec?.unschedulable ? { spec: { unschedulable: true } } : {}),
+    status: { conditions, allocatable: extended(status?.allocatable ?? {}) },
   };
 }
 
