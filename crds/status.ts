@@ -95,6 +95,9 @@ export const statusSchema = z
         loss: real().exactOptional().describe('Mean of the epoch so far'),
         metrics: numbers(64).exactOptional().describe('Means of the epoch so far'),
         evaluation: numbers(64).exactOptional().describe('Loss and metrics of the newest evaluation'),
+        checkpointSeconds: ratio()
+          .exactOptional()
+          .describe('For which training has stood still for checkpoints since the coordinator started'),
         time: time().exactOptional().describe('When this was heard'),
       })
       .exactOptional()

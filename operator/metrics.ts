@@ -2,6 +2,7 @@
 // stay as they are known.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { LeptonJobStatus } from '../crds/status.ts';
+import type { QueueObserver } from './controller/work-queue.ts';
 import type { LeptonJobObject, Plan } from './leptonjob/job.ts';
 
 export interface MetricsSources {
@@ -9,6 +10,9 @@ export interface MetricsSources {
   readonly perJob: boolean;
   readonly jobs: () => Iterable<LeptonJobObject>;
   readonly queueDepth: () => number;
+  /** Of each pass under way. */
+  readonly unfinishedSeconds: () => readonly number[];
+  readonly passes: () => { readonly active: number; readonly most: number };
   readonly leads: () => boolean;
   readonly reflectors: () => readonly {
     readonly kind: string;
@@ -23,16 +27,23 @@ const PASSES = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 3
 const PLANS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5];
 const PHASES = ['Pending', 'Suspended', 'Starting', 'Running', 'Restarting', 'Succeeded', 'Failed'] as const;
 
+const CONTROLLER = { controller: 'leptonjob' } as const;
+const QUEUE = { name: 'leptonjob' } as const;
+
 export class OperatorMetrics {
   readonly registry = new Registry();
+  readonly queue: QueueObserver;
   readonly #created: Counter;
   readonly #completed: Counter;
   readonly #failed: Counter;
   readonly #restarts: Counter;
+  readonly #timeToAdmission: Histogram;
   readonly #timeToRunning: Histogram;
+  readonly #lostSeconds: Counter;
   readonly #recovery: Histogram;
   readonly #runSeconds: Histogram;
   readonly #passes: Counter;
+  readonly #passErrors: Counter;
   readonly #passSeconds: Histogram;
   readonly #planSeconds: Histogram;
   readonly #requests: Counter;
@@ -55,6 +66,15 @@ export class OperatorMetrics {
       'role',
       'reason',
     ]);
+    this.#lostSeconds = counter('leptonjob_lost_seconds_total', 'Time that jobs lost, by cause', [
+      'namespace',
+      'cause',
+    ]);
+    this.#timeToAdmission = histogram(
+      'leptonjob_time_to_admission_seconds',
+      'From creation to the first pod: queues, quotas, gangs',
+      WAITS,
+    );
     this.#timeToRunning = histogram(
       'leptonjob_time_to_running_seconds',
       'From creation to the first step',
@@ -65,6 +85,9 @@ export class OperatorMetrics {
     ]);
     this.#runSeconds = histogram('leptonjob_run_seconds', 'Active time of finished jobs', RUNS, ['phase']);
     this.#passes = counter('controller_runtime_reconcile_total', 'Passes', ['controller', 'result']);
+    this.#passErrors = counter('controller_runtime_reconcile_errors_total', 'Passes that failed', [
+      'controller',
+    ]);
     this.#passSeconds = histogram('controller_runtime_reconcile_time_seconds', 'Length of passes', PASSES, [
       'controller',
     ]);
@@ -78,11 +101,13 @@ export class OperatorMetrics {
       'verb',
     ]);
     this.#gauges(sources);
+    this.queue = queueObserver(counter, histogram);
   }
 
   pass({ seconds, result }: { seconds: number; result: string }): void {
-    this.#passes.inc({ controller: 'leptonjob', result });
-    this.#passSeconds.observe({ controller: 'leptonjob' }, seconds);
+    this.#passes.inc({ ...CONTROLLER, result });
+    if (result === 'error') this.#passErrors.inc(CONTROLLER);
+    this.#passSeconds.observe(CONTROLLER, seconds);
   }
 
   planned(seconds: number): void {
@@ -104,6 +129,12 @@ export class OperatorMetrics {
       this.#restarts.inc({ namespace, ...plan.restarted });
       this.#setBack.set(metadata.uid, { atMs: nowMs, reason: plan.restarted.reason });
     }
+    this.#lost(namespace, before, status);
+    const { creationTimestamp } = metadata;
+    if (before?.startTime === undefined && status.startTime !== undefined && creationTimestamp !== undefined)
+      this.#timeToAdmission.observe(
+        Math.max(0, Date.parse(status.startTime) - Date.parse(creationTimestamp)) / 1000,
+      );
     if (before?.phase === status.phase) return;
     if (status.phase === 'Running') this.#running(metadata, before, nowMs);
     if (status.phase === 'Succeeded') this.#completed.inc({ namespace });
@@ -111,6 +142,13 @@ export class OperatorMetrics {
     if (status.phase !== 'Succeeded' && status.phase !== 'Failed') return;
     this.#runSeconds.observe({ phase: status.phase }, status.activeSeconds ?? 0);
     this.#setBack.delete(metadata.uid);
+  }
+
+  #lost(namespace: string, before: LeptonJobStatus | undefined, { goodput }: LeptonJobStatus): void {
+    for (const [cause, seconds] of Object.entries(goodput?.lostSeconds ?? {})) {
+      const more = seconds - (before?.goodput?.lostSeconds[cause] ?? 0);
+      if (more > 0) this.#lostSeconds.inc({ namespace, cause }, more);
+    }
   }
 
   #running(
@@ -126,7 +164,8 @@ export class OperatorMetrics {
   }
 
   /** Made at scrape time from what is known, so that nothing stays of a job that is gone. */
-  #gauges({ version, perJob, jobs, queueDepth, leads, reflectors }: MetricsSources): void {
+  #gauges(sources: MetricsSources): void {
+    const { version, perJob, jobs, queueDepth, leads, reflectors, passes, unfinishedSeconds } = sources;
     const gauge = (name: string, help: string, labelNames: string[], collect: (self: Gauge) => void) =>
       new Gauge({
         name,
@@ -142,8 +181,24 @@ export class OperatorMetrics {
     gauge('leader_election_master_status', '1 where this process leads', ['name'], (self) =>
       self.set({ name: 'lepton-operator' }, leads() ? 1 : 0),
     );
-    gauge('workqueue_depth', 'Jobs that wait for a pass', ['name'], (self) =>
-      self.set({ name: 'leptonjob' }, queueDepth()),
+    gauge('workqueue_depth', 'Jobs that wait for a pass', ['name'], (self) => self.set(QUEUE, queueDepth()));
+    gauge('workqueue_unfinished_work_seconds', 'Length so far of all passes under way', ['name'], (self) =>
+      self.set(
+        QUEUE,
+        unfinishedSeconds().reduce((sum, seconds) => sum + seconds, 0),
+      ),
+    );
+    gauge(
+      'workqueue_longest_running_processor_seconds',
+      'Length so far of the longest pass under way',
+      ['name'],
+      (self) => self.set(QUEUE, Math.max(0, ...unfinishedSeconds())),
+    );
+    gauge('controller_runtime_active_workers', 'Passes under way', ['controller'], (self) =>
+      self.set(CONTROLLER, passes().active),
+    );
+    gauge('controller_runtime_max_concurrent_reconciles', 'Most passes at once', ['controller'], (self) =>
+      self.set(CONTROLLER, passes().most),
     );
     gauge('reflector_lists', 'Lists since the start', ['kind'], (self) => {
       for (const { kind, lists } of reflectors()) self.inc({ kind }, lists);
@@ -217,6 +272,25 @@ export class OperatorMetrics {
         self.set({ ...labels, cause }, seconds);
     });
   }
+}
+
+/** After client-go's util/workqueue/metrics.go. */
+function queueObserver(
+  counter: (name: string, help: string, labelNames: string[]) => Counter,
+  histogram: (name: string, help: string, buckets: number[], labelNames: string[]) => Histogram,
+): QueueObserver {
+  const adds = counter('workqueue_adds_total', 'Jobs that were put up for a pass', ['name']);
+  const retries = counter('workqueue_retries_total', 'Jobs put up again after a failed pass', ['name']);
+  const queued = histogram('workqueue_queue_duration_seconds', 'Time until the pass begins', PASSES, [
+    'name',
+  ]);
+  const worked = histogram('workqueue_work_duration_seconds', 'Length of passes', PASSES, ['name']);
+  return {
+    added: () => adds.inc(QUEUE),
+    retried: () => retries.inc(QUEUE),
+    waited: (seconds) => queued.observe(QUEUE, seconds),
+    worked: (seconds) => worked.observe(QUEUE, seconds),
+  };
 }
 
 function failureOf({ conditions = [] }: LeptonJobStatus): string {

@@ -68,7 +68,15 @@ export class Operator {
       observe: (call) => this.metrics.request(call),
     });
     this.#api = new KubeApi(client);
-    const queue = new WorkQueue({ nowMs: () => performance.now() });
+    const queue = new WorkQueue({
+      nowMs: () => performance.now(),
+      observe: {
+        added: () => this.metrics.queue.added(),
+        waited: (seconds) => this.metrics.queue.waited(seconds),
+        worked: (seconds) => this.metrics.queue.worked(seconds),
+        retried: () => this.metrics.queue.retried(),
+      },
+    });
     this.#recorder = new EventRecorder({
       api: this.#api,
       controller: 'lepton.ai/leptonjob-controller',
@@ -104,6 +112,8 @@ export class Operator {
       perJob: config.perJobMetrics,
       jobs: () => this.#world.jobs.all(),
       queueDepth: () => queue.depth,
+      unfinishedSeconds: () => queue.unfinishedSeconds,
+      passes: () => ({ active: this.#controller.active, most: config.concurrency }),
       leads: () => this.#leader?.leads ?? this.#ready,
       reflectors: () => this.#world.counts,
     });

@@ -23,6 +23,11 @@ export class Controller {
     this.#options = options;
   }
 
+  /** Passes under way. */
+  get active(): number {
+    return this.#running;
+  }
+
   add(key: Key): void {
     this.#options.queue.add(key);
     this.#next();

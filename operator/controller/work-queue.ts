@@ -11,6 +11,16 @@ export interface WorkQueueOptions {
   readonly firstDelayMs?: number;
   /** Default 1,000,000, as client-go. */
   readonly longestDelayMs?: number;
+  readonly observe?: QueueObserver;
+}
+
+/** What happens to keys, for whoever counts. */
+export interface QueueObserver {
+  added(): void;
+  /** Ready for so long before its pass began. */
+  waited(seconds: number): void;
+  worked(seconds: number): void;
+  retried(): void;
 }
 
 /**
@@ -23,15 +33,20 @@ export class WorkQueue {
   readonly #longestDelayMs: number;
   /** Ready keys by namespace. The namespaces take turns in the order of the map: who was served goes to its end. */
   readonly #ready = new Map<string, Set<Key>>();
-  readonly #running = new Set<Key>();
+  /** Since when. */
+  readonly #running = new Map<Key, number>();
   /** Running keys that were added meanwhile. */
   readonly #again = new Set<Key>();
+  /** Since when keys are ready, or to be so again. */
+  readonly #added = new Map<Key, number>();
+  readonly #observe: QueueObserver | undefined;
   readonly #waiting = new Map<Key, number>();
   /** No waiting key is due before this: spares looking through them at every turn. */
   #earliestMs = Number.POSITIVE_INFINITY;
   readonly #failures = new Map<Key, number>();
 
-  constructor({ nowMs, firstDelayMs = 5, longestDelayMs = 1_000_000 }: WorkQueueOptions) {
+  constructor({ nowMs, firstDelayMs = 5, longestDelayMs = 1_000_000, observe }: WorkQueueOptions) {
+    this.#observe = observe;
     this.#nowMs = nowMs;
     this.#firstDelayMs = firstDelayMs;
     this.#longestDelayMs = longestDelayMs;
@@ -44,8 +59,18 @@ export class WorkQueue {
     return depth;
   }
 
+  /** How long the passes under way have taken so far. */
+  get unfinishedSeconds(): readonly number[] {
+    const nowMs = this.#nowMs();
+    return [...this.#running.values()].map((sinceMs) => (nowMs - sinceMs) / 1000);
+  }
+
   add(key: Key): void {
     this.#waiting.delete(key);
+    if (!this.#added.has(key)) {
+      this.#added.set(key, this.#nowMs());
+      this.#observe?.added();
+    }
     if (this.#running.has(key)) {
       this.#again.add(key);
       return;
@@ -77,7 +102,10 @@ export class WorkQueue {
     this.#ready.delete(namespace);
     keys.delete(key!);
     if (keys.size > 0) this.#ready.set(namespace, keys);
-    this.#running.add(key!);
+    const nowMs = this.#nowMs();
+    this.#running.set(key!, nowMs);
+    this.#observe?.waited((nowMs - (this.#added.get(key!) ?? nowMs)) / 1000);
+    this.#added.delete(key!);
     return key;
   }
 
@@ -92,12 +120,15 @@ export class WorkQueue {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
     const delayMs = Math.min(this.#firstDelayMs * 2 ** failures, this.#longestDelayMs);
+    this.#observe?.retried();
     if (!this.#again.has(key)) this.addAfter(key, delayMs);
     this.#end(key);
     return delayMs;
   }
 
   #end(key: Key): void {
+    const nowMs = this.#nowMs();
+    this.#observe?.worked((nowMs - (this.#running.get(key) ?? nowMs)) / 1000);
     this.#running.delete(key);
     if (this.#again.delete(key)) this.add(key);
   }

@@ -1,19 +1,10 @@
 // What the status says of the world: counts, phase, the one thing waited for, conditions, progress, what became of the time.
 // Takes the decisions of the plan as they are. Pure.
 import type { JobCondition, LeptonJobStatus } from '../../crds/status.ts';
-import { hasNoNode } from './gang/rules.ts';
+import { goodputOf } from './goodput.ts';
 import type { PodView, Report, Seen } from './job.ts';
-import {
-  type ConditionType,
-  KUEUE_QUEUE,
-  type Role,
-  selectorOf,
-  selectorText,
-  type WaitingOn,
-} from './names.ts';
-
-type Phase = NonNullable<LeptonJobStatus['phase']>;
-type Waiting = { readonly on: WaitingOn; readonly message: string };
+import { type ConditionType, type Role, selectorOf, selectorText, type WaitingOn } from './names.ts';
+import { type Phase, type Waiting, waitingOf } from './waiting.ts';
 
 /** Numbers in a status are compared by the API server as 64-bit whole ones where they are whole. */
 const LARGEST = 1e18;
@@ -27,6 +18,7 @@ export function describe(seen: Seen, decided: LeptonJobStatus): LeptonJobStatus 
   const time = new Date(nowMs).toISOString();
   const startTime = decided.startTime ?? (pods.length > 0 ? time : undefined);
   const output = outputOf(seen, decided, phase);
+  const { progress } = progressOf(seen, decided);
   return {
     ...rest,
     phase,
@@ -35,10 +27,10 @@ export function describe(seen: Seen, decided: LeptonJobStatus): LeptonJobStatus 
     ...(waiting ? { waiting: { ...waiting, since: sinceOf(before, waiting, time) } } : {}),
     worker: roleOf(seen, 'worker', decided.worker?.replicas ?? job.spec.worker.replicas),
     parameterServer: roleOf(seen, 'server', job.spec.parameterServer.replicas),
-    ...progressOf(seen, decided),
+    ...(progress ? { progress } : {}),
     ...checkpointOf(seen, decided),
     ...(output ? { output } : {}),
-    goodput: goodputOf(before, phase, nowMs),
+    goodput: goodputOf(before, { phase, waiting, progress, report: seen.report, nowMs }),
     conditions: conditionsOf(seen, decided, phase, waiting, time),
   };
 }
@@ -58,59 +50,10 @@ function phaseOf({ job, pods, report }: Seen, decided: LeptonJobStatus): Phase {
   const complete = running.length >= workers + job.spec.parameterServer.replicas;
   const begun = (decided.attempt ?? 0) > 0;
   if (!complete) return begun ? 'Restarting' : 'Pending';
-  const training =
-    report?.phase === 'Running' || report?.phase === 'Evaluating' || report?.phase === 'Succeeded';
-  return training ? 'Running' : 'Starting';
+  // A worker that starts or loads holds everybody up.
+  const training = report?.phase === 'Running' && (report.waits?.absent.length ?? 0) === 0;
+  return training || report?.phase === 'Evaluating' || report?.phase === 'Succeeded' ? 'Running' : 'Starting';
 }
-
-/** The first of the things that a job can wait for, in the order in which they come up. */
-function waitingOf(seen: Seen, decided: LeptonJobStatus, phase: Phase): Waiting | undefined {
-  const { refusal, rejected, pods, gang, job, nowMs } = seen;
-  if (phase === 'Succeeded' || phase === 'Failed') return undefined;
-  // Those who train wait for nothing, except where others are to come.
-  if (phase === 'Running' && !decided.resizing) return undefined;
-  if (phase === 'Suspended') {
-    const queue = queueOf(job);
-    if (!job.spec.suspend) return refusal;
-    return queue === undefined
-      ? undefined
-      : { on: 'Queue', message: `queue ${queue} has not admitted the job` };
-  }
-  if (refusal) return refusal;
-  if (rejected) return rejected;
-  const ending = pods.find(({ terminatingSinceMs }) => terminatingSinceMs !== undefined);
-  if (ending) return { on: 'PodsTerminating', message: `${ending.name} has not ended yet` };
-  if (decided.backOffUntil !== undefined && Date.parse(decided.backOffUntil) > nowMs)
-    return { on: 'BackOff', message: `the next start is at ${decided.backOffUntil}` };
-  if (gang.held !== undefined && pods.length === 0) return { on: 'Queue', message: gang.held };
-  const lacking = lackingPod(seen);
-  if (lacking) return lacking;
-  if (gang.words !== undefined && pods.some(hasNoNode)) return { on: 'Unschedulable', message: gang.words };
-  const pending = WORST_FIRST.flatMap((on) => pods.filter(({ waiting }) => waiting?.on === on))[0];
-  if (pending?.waiting)
-    return { on: pending.waiting.on, message: `${pending.name}: ${pending.waiting.message}` };
-  if (phase === 'Starting') return { on: 'Rendezvous', message: 'workers load their data and join' };
-  return undefined;
-}
-
-/** Kueue's, whose label stands on the job itself, or the gang scheduler's. */
-function queueOf({ metadata, spec }: Seen['job']): string | undefined {
-  return metadata.labels?.[KUEUE_QUEUE] ?? spec.scheduling.queue;
-}
-
-/** A worker that no node could take, in our words and the scheduler's. */
-function lackingPod({ pods, lack }: Seen): Waiting | undefined {
-  if (lack === undefined) return undefined;
-  const pod = pods.find(
-    ({ role, phase, node }) => role === 'worker' && phase === 'Pending' && node === undefined,
-  );
-  if (!pod) return undefined;
-  const scheduler =
-    pod.waiting?.on === 'Unschedulable' ? `; the scheduler says of ${pod.name}: ${pod.waiting.message}` : '';
-  return { on: 'Accelerators', message: `${lack}${scheduler}` };
-}
-
-const WORST_FIRST: readonly WaitingOn[] = ['Unschedulable', 'ImagePull', 'Volume', 'ContainerCreating'];
 
 /** The same wait goes on, whatever its words are by now. */
 function sinceOf(before: LeptonJobStatus, waiting: Waiting, time: string): string {
@@ -135,7 +78,8 @@ function progressOf(
   decided: LeptonJobStatus,
 ): Pick<LeptonJobStatus, 'progress'> {
   const words = pods.find(({ words: said }) => said?.phase === 'Succeeded')?.words;
-  if (report && report.steps > 0) return { progress: reported(report) };
+  // While servers load, the coordinator has yet to find out where the job stands.
+  if (report && report.steps > 0 && report.phase !== 'Starting') return { progress: reported(report) };
   if (words?.step !== undefined && decided.progress && decided.progress.step < words.step)
     return { progress: { ...decided.progress, step: words.step, time: new Date(nowMs).toISOString() } };
   return decided.progress ? { progress: decided.progress } : {};
@@ -143,6 +87,7 @@ function progressOf(
 
 function reported(report: Report): NonNullable<LeptonJobStatus['progress']> {
   const { step, steps, epoch, samplesPerSecond, remainingSeconds, loss, metrics, evaluation } = report;
+  const { checkpointSeconds = 0 } = report;
   return {
     step,
     steps,
@@ -152,6 +97,7 @@ function reported(report: Report): NonNullable<LeptonJobStatus['progress']> {
     ...(loss === undefined ? {} : { loss: rounded(loss) }),
     metrics: roundedAll(metrics),
     evaluation: roundedAll(evaluation),
+    checkpointSeconds: Math.round(10 * bounded(checkpointSeconds)) / 10,
     time: new Date(report.heardMs).toISOString(),
   };
 }
@@ -178,40 +124,6 @@ function outputOf(
 
 /** Where results go when the manifest names no folder. */
 export const DEFAULT_OUTPUT = '/output';
-
-/** What the time before the change of phase was: training, or lost to a cause. */
-const CAUSE: Readonly<Record<Phase, string | undefined>> = {
-  Pending: 'schedule',
-  Starting: 'init',
-  Running: '',
-  Restarting: 'restart',
-  Suspended: undefined,
-  Succeeded: undefined,
-  Failed: undefined,
-};
-
-function goodputOf(
-  before: LeptonJobStatus,
-  phase: Phase,
-  nowMs: number,
-): NonNullable<LeptonJobStatus['goodput']> {
-  const since = new Date(nowMs).toISOString();
-  const known = before.goodput ?? { ratio: 0, productiveSeconds: 0, lostSeconds: {}, since };
-  const cause = before.phase === undefined ? CAUSE[phase] : CAUSE[before.phase];
-  const seconds = Math.max(0, nowMs - Date.parse(known.since)) / 1000;
-  const productiveSeconds = tenth(known.productiveSeconds + (cause === '' ? seconds : 0));
-  const lostSeconds =
-    cause === undefined || cause === '' || seconds === 0
-      ? known.lostSeconds
-      : { ...known.lostSeconds, [cause]: tenth((known.lostSeconds[cause] ?? 0) + seconds) };
-  const all = Object.values(lostSeconds).reduce((sum, lost) => sum + lost, productiveSeconds);
-  return {
-    ratio: all > 0 ? Math.round((productiveSeconds / all) * 1e4) / 1e4 : 0,
-    productiveSeconds,
-    lostSeconds,
-    since,
-  };
-}
 
 type Wanted = readonly [type: ConditionType, holds: boolean, reason: string, message: string];
 
@@ -324,8 +236,4 @@ function roundedAll(values: Readonly<Record<string, number>>): Record<string, nu
       .slice(0, 64)
       .map(([name, value]) => [name, rounded(value)]),
   );
-}
-
-function tenth(seconds: number): number {
-  return Math.round(seconds * 10) / 10;
 }

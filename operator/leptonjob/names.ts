@@ -57,10 +57,12 @@ export const WAITING_ON = [
   'Unschedulable',
   'ImagePull',
   'Volume',
+  'ContainerConfig',
   'ContainerCreating',
   'PodsTerminating',
   'BackOff',
   'Rendezvous',
+  'Stall',
 ] as const;
 export type WaitingOn = (typeof WAITING_ON)[number];
 

@@ -17,11 +17,12 @@ export interface Pod extends Stored {
       readonly reason?: string;
       readonly message?: string;
     }[];
+    readonly initContainerStatuses?: readonly ContainerStatus[];
     readonly containerStatuses?: readonly ContainerStatus[];
   };
 }
 
-interface ContainerStatus {
+export interface ContainerStatus {
   readonly name: string;
   readonly ready?: boolean;
   readonly state?: {
@@ -136,26 +137,55 @@ function reasonOf(
   return ended && signalOf(ended).signal !== undefined ? 'Signal' : 'Error';
 }
 
-const IMAGE_REASONS = new Set([
-  'ErrImagePull',
-  'ImagePullBackOff',
-  'InvalidImageName',
-  'ErrImageNeverPull',
-  'RegistryUnavailable',
-]);
+/** Reasons of kubelets (pkg/kubelet/images, pkg/kubelet/container/sync_result.go). */
+const KUBELET: Readonly<Record<string, WaitingOn>> = {
+  ErrImagePull: 'ImagePull',
+  ImagePullBackOff: 'ImagePull',
+  InvalidImageName: 'ImagePull',
+  ErrImageNeverPull: 'ImagePull',
+  ImageInspectError: 'ImagePull',
+  RegistryUnavailable: 'ImagePull',
+  SignatureValidationFailed: 'ImagePull',
+  CreateContainerConfigError: 'ContainerConfig',
+  CreateContainerError: 'ContainerConfig',
+  PreCreateHookError: 'ContainerConfig',
+  RunContainerError: 'ContainerConfig',
+};
 
-function waitingOf(pod: Pod): { on: WaitingOn; message: string } | undefined {
+function waitingOf(pod: Pod): PodView['waiting'] {
   const scheduled = conditionOf(pod, 'PodScheduled');
-  if (scheduled?.status === 'False')
-    return { on: 'Unschedulable', message: scheduled.message ?? scheduled.reason ?? '' };
-  const waiting = containerOf(pod)?.state?.waiting;
-  if (waiting?.reason && IMAGE_REASONS.has(waiting.reason))
-    return { on: 'ImagePull', message: waiting.message ?? waiting.reason };
-  if (waiting?.reason === 'CreateContainerConfigError')
-    return { on: 'Volume', message: waiting.message ?? waiting.reason };
-  if (pod.spec?.nodeName === undefined) return undefined;
-  return {
-    on: 'ContainerCreating',
-    message: waiting?.message ?? waiting?.reason ?? `on node ${pod.spec.nodeName}`,
-  };
+  if (scheduled?.status === 'False') return unscheduled(scheduled);
+  const { nodeName } = pod.spec ?? {};
+  if (nodeName === undefined) return undefined;
+  // Containers that initialize come first: the others wait for them, and say only that.
+  const containers = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
+  for (const { name, state } of containers) {
+    const on = KUBELET[state?.waiting?.reason ?? ''];
+    const whose = name === CONTAINER ? '' : `container ${name}: `;
+    if (on) return { on, message: `${whose}${state?.waiting?.message ?? state?.waiting?.reason}` };
+  }
+  return { on: 'ContainerCreating', message: creating(pod, nodeName) };
+}
+
+/** What the scheduler says of volumes names them; other reasons beside them go first, because they last. */
+const VOLUMES = /persistentvolumeclaim|persistent ?volume|volume node affinity|volume zone|max volume count/i;
+const OTHERS = /insufficient|untolerated|didn't match pod's node|too many pods/i;
+
+function unscheduled({ reason, message }: { readonly reason?: string; readonly message?: string }) {
+  const words = message ?? reason ?? '';
+  if (reason === 'SchedulingGated') return { on: 'Queue', message: words } as const;
+  const volume = VOLUMES.test(words) && !OTHERS.test(words);
+  return { on: volume ? 'Volume' : 'Unschedulable', message: words } as const;
+}
+
+/** Volumes that cannot be mounted are told in events alone. */
+function creating(pod: Pod, node: string): string {
+  if (conditionOf(pod, 'PodReadyToStartContainers')?.status === 'False')
+    return `volumes and network are being prepared on node ${node}; the pod’s events say what is in the way`;
+  const initializing = pod.status?.initContainerStatuses?.find(({ state }) => state && !state.terminated);
+  const said = initializing ? undefined : containerOf(pod)?.state?.waiting?.message;
+  return (
+    said ??
+    `${initializing ? `container ${initializing.name} initializes` : 'containers start'} on node ${node}`
+  );
 }

@@ -19,7 +19,7 @@ import { type Change, compareVersions, Store } from '../kube/store.ts';
 import type { Offer } from './accelerators.ts';
 import type { LeptonJobObject } from './job.ts';
 import { LEPTON_JOBS } from './names.ts';
-import type { Pod } from './pod-view.ts';
+import type { ContainerStatus, Pod } from './pod-view.ts';
 
 export interface Node extends Stored {
   readonly spec?: { readonly unschedulable?: boolean };
@@ -256,7 +256,8 @@ function trimNode({ metadata, spec, status }: Node): Node {
 
 /** Ten thousand pods are kept: of their specs only the node is read, of their conditions only those that explain a wait or an end. */
 function trimPod({ metadata, spec, status }: Pod): Pod {
-  const { phase, reason, message, podIP, conditions, containerStatuses } = status ?? {};
+  const { phase, reason, message, podIP, conditions, containerStatuses, initContainerStatuses } =
+    status ?? {};
   return {
     metadata: lightMetadata(metadata),
     ...(spec?.nodeName === undefined ? {} : { spec: { nodeName: spec.nodeName } }),
@@ -271,13 +272,14 @@ function trimPod({ metadata, spec, status }: Pod): Pod {
         ...(why === undefined ? {} : { reason: why }),
         ...(words === undefined ? {} : { message: words }),
       })),
-      containerStatuses: (containerStatuses ?? []).map(({ name, ready, state }) => ({
-        name,
-        ready: ready ?? false,
-        ...(state ? { state } : {}),
-      })),
+      ...(initContainerStatuses ? { initContainerStatuses: initContainerStatuses.map(trimContainer) } : {}),
+      containerStatuses: (containerStatuses ?? []).map(trimContainer),
     },
   };
+}
+
+function trimContainer({ name, ready, state }: ContainerStatus): ContainerStatus {
+  return { name, ready: ready ?? false, ...(state ? { state } : {}) };
 }
 
 /** That it is there, and whose it is. */

@@ -110,6 +110,13 @@ test('a job’s life as Prometheus sees it', { timeout: 120_000 }, async () => {
   await value(`leptonjob_samples_per_second${labels}`, '1234');
   await value(`leptonjob_status_phase{namespace="${fleet.namespace}",name="seen",phase="Running"}`, '1');
   await value(`sum(leptonjob_jobs_created_total)`, '1');
+  await value('leptonjob_time_to_admission_seconds_count', '1');
+  await value('controller_runtime_max_concurrent_reconciles{controller="leptonjob"}', '16');
+  await value('workqueue_adds_total{name="leptonjob"} > bool 3', '1');
+  await value(
+    'workqueue_queue_duration_seconds_count == bool on (name) workqueue_work_duration_seconds_count',
+    '1',
+  );
   const worker = (await fleet.pods('seen')).find(({ metadata }) => metadata.name === 'seen-worker-1');
   await fleet.end(worker!, 137, undefined, { terminated: { reason: 'OOMKilled' } });
   await value(

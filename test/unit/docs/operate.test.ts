@@ -45,6 +45,8 @@ function metrics(): string[] {
     perJob: true,
     jobs: () => [],
     queueDepth: () => 0,
+    unfinishedSeconds: () => [],
+    passes: () => ({ active: 0, most: 1 }),
     leads: () => true,
     reflectors: () => [],
   });

@@ -128,3 +128,30 @@ test('random schedules: never two passes of a key, and every change is followed 
     { numRuns: 2000 },
   );
 });
+
+test('what is counted: adds that make a key ready, waits, lengths of passes, retries', () => {
+  let now = 0;
+  const told: string[] = [];
+  const queue = new WorkQueue({
+    nowMs: () => now,
+    observe: {
+      added: () => void told.push('added'),
+      waited: (seconds) => void told.push(`waited ${seconds}`),
+      worked: (seconds) => void told.push(`worked ${seconds}`),
+      retried: () => void told.push('retried'),
+    },
+  });
+  queue.add('a/x');
+  queue.add('a/x'); // is ready already
+  now = 1000;
+  queue.take();
+  queue.add('a/x'); // waits for the end of its own pass
+  now = 3000;
+  assert.deepEqual(queue.unfinishedSeconds, [2]);
+  queue.done('a/x');
+  now = 4000;
+  queue.take();
+  queue.failed('a/x');
+  assert.deepEqual(told, ['added', 'waited 1', 'added', 'worked 2', 'waited 3', 'retried', 'worked 0']);
+  assert.deepEqual(queue.unfinishedSeconds, []);
+});
