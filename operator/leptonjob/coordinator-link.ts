@@ -30,6 +30,8 @@ export interface CoordinatorLink {
   stop(): Promise<void>;
   /** Resolves when the coordinator knows; its progress tells when it trains with them. */
   resize(workers: number, gone: boolean): Promise<void>;
+  /** Nothing has come for too long: the line itself may be dead. */
+  renew(): void;
   close(): void;
 }
 
@@ -104,6 +106,17 @@ class Link implements CoordinatorLink {
       const options = { deadline: Date.now() + CALL_MS };
       this.#connect().Resize({ workers, gone }, options, (error) => (error ? reject(error) : resolve()));
     });
+  }
+
+  renew(): void {
+    if (this.#closed) return;
+    clearTimeout(this.#retry);
+    const call = this.#call;
+    this.#call = undefined;
+    call?.cancel();
+    this.#disconnect();
+    this.#retryMs = FIRST_RETRY_MS;
+    this.#watch();
   }
 
   close(): void {

@@ -93,6 +93,7 @@ export class Runs {
       const { silenceMs: beforeMs, job } = run;
       if (beforeMs === undefined || !job) continue;
       run.silenceMs = beforeMs + Math.min(nowMs - Math.max(lastMs, run.heardMs ?? lastMs), LONGEST_TICK_MS);
+      if (Math.floor(beforeMs / SILENT_MS) < Math.floor(run.silenceMs / SILENT_MS)) run.link?.renew();
       const limitMs = this.#options.patienceMs(job);
       const round = (ms: number): number => Math.floor((ms - limitMs) / SILENT_MS);
       if (run.silenceMs >= limitMs && round(beforeMs) < round(run.silenceMs)) this.#options.onSilent(job);
