@@ -329,6 +329,7 @@ test('a coordinator that does not answer: the run stops and begins anew with the
   await fleet.submit('numb');
   await fleet.run('numb', { phase: 'Running', step: 5 });
   await fleet.phase('numb', 'Running');
+  fleet.coordinators.get('numb')!.hush();
   await fleet.change('numb', { worker: { replicas: 3 } });
   await fleet.expect('numb', 'three workers', ({ status }) => status?.worker?.replicas === 3, 30_000);
   const pods = await fleet.expectPods('numb', 4);
