@@ -6,7 +6,7 @@ import { Controller } from './controller/controller.ts';
 import { Leader } from './controller/leader.ts';
 import { WorkQueue } from './controller/work-queue.ts';
 import { KubeApi } from './kube/api.ts';
-import { type Access, KubeClient } from './kube/client.ts';
+import { type Access, KubeClient, pause } from './kube/client.ts';
 import { isStatus } from './kube/errors.ts';
 import { EventRecorder } from './kube/events.ts';
 import { keyOf } from './kube/objects.ts';
@@ -41,6 +41,8 @@ const USER_AGENT = 'lepton-operator';
 const RESYNC_MS = 600_000;
 /** A step that takes longer than this may have been given up. */
 const LONG_STEP_S = 1;
+/** Well below the grace of a pod. */
+const STOP_MS = 5000;
 /** An event loop that stood still for this long is not alive. */
 const STALLED_MS = 30_000;
 
@@ -48,6 +50,7 @@ export class Operator {
   readonly metrics: OperatorMetrics;
   readonly #options: OperatorOptions;
   readonly #api: KubeApi;
+  readonly #electionApi: KubeApi;
   readonly #world: World;
   readonly #runs: Runs;
   readonly #gangs: Gangs;
@@ -62,12 +65,14 @@ export class Operator {
   constructor(options: OperatorOptions) {
     const { config, kubeConfig, log } = options;
     this.#options = options;
-    const client = new KubeClient({
+    const connection = {
       config: kubeConfig,
       userAgent: `${USER_AGENT}/${options.version}`,
-      observe: (call) => this.metrics.request(call),
-    });
-    this.#api = new KubeApi(client);
+      observe: (call: Parameters<OperatorMetrics['request']>[0]) => this.metrics.request(call),
+    };
+    // A process that stood still may go on when another leads: then it writes nothing but its share of the election.
+    const mayWrite = (): boolean => this.#leader?.leads ?? true;
+    this.#api = new KubeApi(new KubeClient({ ...connection, mayWrite }));
     const queue = new WorkQueue({
       nowMs: () => performance.now(),
       observe: {
@@ -135,9 +140,10 @@ export class Operator {
       observe: (pass) => this.metrics.pass(pass),
     });
     const { enabled, namespace, name } = config.leaderElection;
+    this.#electionApi = new KubeApi(new KubeClient(connection));
     if (enabled)
       this.#leader = new Leader({
-        api: this.#api,
+        api: this.#electionApi,
         namespace,
         name,
         identity: options.identity,
@@ -172,16 +178,20 @@ export class Operator {
     this.#every(RESYNC_MS, () => this.#resync());
   }
 
-  /** Ends passes under way, then gives the lease away. */
+  /** Ends passes under way, within limits, then gives the lease away. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     this.#world.stop();
     this.#gangs.stop();
-    await this.#controller.stop();
+    // A pass that waits for an answer is not waited for much longer: from the release of the lease on it cannot write.
+    const stopped = new AbortController();
+    const passes = this.#controller.stop().then(() => stopped.abort());
+    await Promise.race([passes, pause(STOP_MS, stopped.signal)]);
     this.#runs.close();
     await this.#leader?.release();
     for (const server of this.#servers) server.close();
     this.#api.client.close();
+    this.#electionApi.client.close();
   }
 
   get addresses(): { readonly health: number; readonly metrics: number } {

@@ -20,6 +20,8 @@ export interface ClientOptions {
   readonly maxInFlight?: number;
   /** Of one try. Default 30 s. */
   readonly timeoutMs?: number;
+  /** A write is not even sent where this says no. */
+  readonly mayWrite?: () => boolean;
   readonly observe?: (call: { verb: string; status: number; seconds: number }) => void;
 }
 
@@ -78,6 +80,8 @@ export class KubeClient {
   }
 
   async #once<T>(call: Call): Promise<T> {
+    if (call.method !== 'GET' && this.#options.mayWrite?.() === false)
+      throw new Error(`${call.method} ${call.path}: this process may not write any more`);
     const started = performance.now();
     let status = 0;
     // Not AbortSignal.timeout(): that one goes off, at some cost, for every request that has long been answered.

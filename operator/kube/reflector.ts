@@ -17,8 +17,10 @@ export interface ReflectorOptions<T extends Stored> {
   readonly onError?: (error: unknown) => void;
   /** Drops what nobody reads, before it is kept. */
   readonly trim?: (object: T) => T;
-  /** A watch without a word for this long counts as dead. Bookmarks come about every minute. Default 120 s. */
+  /** A watch without a word for this long counts as dead. Bookmarks come every 75 s at least. Default 90 s. */
   readonly silentMs?: number;
+  /** What a watch has lost is found by the next list. Default half an hour. */
+  readonly relistMs?: number;
 }
 
 export interface ReflectorCounts {
@@ -53,6 +55,8 @@ export class Reflector<T extends Stored> {
   /** The same, also after 410. */
   #newest = '';
   #staleLists = 0;
+  #listedMs = 0;
+  #endWatch: () => void = () => {};
   #backOffMs = FIRST_BACK_OFF_MS;
 
   constructor(options: ReflectorOptions<T>) {
@@ -73,13 +77,19 @@ export class Reflector<T extends Stored> {
     this.#stop.abort();
   }
 
+  /** The server has said more than the watch tells: it is begun anew where it stands. */
+  watchAnew(): void {
+    this.#endWatch();
+  }
+
   /** Runs until it is stopped; never throws. */
   async run(): Promise<void> {
     const { signal } = this.#stop;
+    const { relistMs = 1_800_000 } = this.#options;
     while (!signal.aborted) {
       const startedMs = performance.now();
       try {
-        if (this.#version === '') await this.#list();
+        if (this.#version === '' || performance.now() - this.#listedMs > relistMs) await this.#list();
         await this.#watch();
       } catch (error) {
         if (signal.aborted) return;
@@ -113,6 +123,7 @@ export class Reflector<T extends Stored> {
     for (const change of store.replace(items)) onChange(change);
     this.#version = metadata.resourceVersion;
     this.#newest = metadata.resourceVersion;
+    this.#listedMs = performance.now();
     this.#synced.resolve();
   }
 
@@ -123,10 +134,11 @@ export class Reflector<T extends Stored> {
   }
 
   async #watch(): Promise<void> {
-    const { api, resource, scope, silentMs = 120_000 } = this.#options;
+    const { api, resource, scope, silentMs = 90_000 } = this.#options;
     this.counts.watches++;
     const watch = new AbortController();
     const end = (): void => watch.abort();
+    this.#endWatch = end;
     this.#stop.signal.addEventListener('abort', end);
     const opening = setTimeout(end, 30_000);
     try {

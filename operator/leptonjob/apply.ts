@@ -21,12 +21,16 @@ import { configMapOf, networkPolicyOf, secretOf, serviceOf } from './children.ts
 import type { GangTask } from './gang/gang-view.ts';
 import type { Gangs } from './gang/gangs.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Step } from './job.ts';
-import { LEPTON_JOBS, podName } from './names.ts';
-import { childMetadata, nextWorkersOf, type Place, podLabelsOf, podOf, workersOf } from './pod.ts';
+import { LABELS, LEPTON_JOBS, podName } from './names.ts';
+import { childMetadata, nextWorkersOf, ownerOf, type Place, podLabelsOf, podOf, workersOf } from './pod.ts';
 import { identityFrom, type Run, type Runs } from './runs.ts';
+import type { World } from './world.ts';
+
+type PodDeletion = Extract<Step, { kind: 'deletePod' }>;
 
 export interface ApplyOptions {
   readonly api: KubeApi;
+  readonly world: Pick<World, 'pods'>;
   readonly config: OperatorConfig;
   readonly runs: Runs;
   readonly gangs: Pick<Gangs, 'memberOf'>;
@@ -42,6 +46,8 @@ interface Done {
 
 const CONFLICT_MS = 30_000;
 const LISTED = 8;
+/** As long as that is believed without asking again. */
+const NAMESPACE_ENDS_MS = 60_000;
 /** Steps of one job that are under way at once. */
 const AT_ONCE = 32;
 
@@ -73,10 +79,12 @@ export class Applier {
   }
 
   async #all(job: LeptonJobObject, run: Run, steps: readonly Step[], done: Done): Promise<void> {
+    // What was refused may be refused again: one asks for all.
+    const atOnce = run.rejections > 0 ? 1 : Math.min(AT_ONCE, steps.length);
     const waiting = steps.values();
     let failed = false;
     const results = await Promise.allSettled(
-      Array.from({ length: Math.min(AT_ONCE, steps.length) }, async () => {
+      Array.from({ length: atOnce }, async () => {
         for (const step of waiting) {
           if (failed) return;
           await this.#step(job, run, step, done).catch((error: unknown) => {
@@ -107,25 +115,33 @@ export class Applier {
   async stillThere(job: LeptonJobObject, place: Omit<Place, 'attempt'> | undefined): Promise<boolean> {
     if (!place) return false;
     const { api } = this.#options;
-    const { namespace, uid } = job.metadata;
+    const { namespace } = job.metadata;
     const name = podName(job.metadata.name, place.role, place.rank);
     const pod = await ignoring([404], api.get<Stored>(PODS, { namespace, name }));
-    if (!pod || controllerOf(pod)?.uid !== uid) return false;
-    await this.#relabel(PODS, pod, podLabelsOf(job, { ...place, attempt: job.status?.attempt ?? 0 }));
+    if (!pod || !isOf(job, pod)) return false;
+    await this.#repair(job, PODS, pod, podLabelsOf(job, { ...place, attempt: job.status?.attempt ?? 0 }));
     return true;
   }
 
-  /** Gives back what somebody took: without its labels no watch shows the object. */
-  async #relabel(resource: Resource, { metadata }: Stored, wanted: ObjectMeta['labels'] = {}): Promise<void> {
-    const { labels: known = {} } = metadata;
+  /** Gives back what somebody took: without its labels no watch shows the object, without its owner nobody would delete it. */
+  async #repair(
+    job: LeptonJobObject,
+    resource: Resource,
+    found: Stored,
+    wanted: ObjectMeta['labels'] = {},
+  ): Promise<void> {
+    const { labels: known = {}, ownerReferences = [], uid, resourceVersion } = found.metadata;
     const labels = Object.fromEntries(Object.entries(wanted).filter(([name]) => known[name] === undefined));
-    if (Object.keys(labels).length === 0) return;
-    await ignoring([404], this.#options.api.mergePatch(resource, metadata, { metadata: { labels } }));
+    const orphaned = controllerOf(found) === undefined;
+    if (Object.keys(labels).length === 0 && !orphaned) return;
+    // The whole list of owners is written: on condition that it is the one that was read.
+    const owners = orphaned ? { resourceVersion, ownerReferences: [...ownerReferences, ownerOf(job)] } : {};
+    const metadata = { uid, labels, ...owners };
+    await ignoring([404, 409], this.#options.api.mergePatch(resource, found.metadata, { metadata }));
   }
 
   async #step(job: LeptonJobObject, run: Run, step: Step, done: Done): Promise<void> {
     const { api, config, gangs } = this.#options;
-    const { namespace } = job.metadata;
     switch (step.kind) {
       case 'createChild':
         await this.#createChild(job, run, step.child);
@@ -145,15 +161,9 @@ export class Applier {
         }
         return;
       }
-      case 'deletePod': {
-        const grace = step.force ? { gracePeriodSeconds: 0 } : {};
-        await ignoring(
-          [404, 409],
-          api.delete(PODS, { namespace, name: step.name }, { uid: step.uid, ...grace }),
-        );
-        done.deleted.push(step.name);
+      case 'deletePod':
+        await this.#deletePod(job, step, done);
         return;
-      }
       case 'stopRun':
         // Asked again at the next pass; the coordinator may be gone already.
         await run.link?.stop().catch(() => {});
@@ -163,6 +173,21 @@ export class Applier {
         return;
       case 'deleteJob':
         await ignoring([404, 409], api.delete(LEPTON_JOBS, job.metadata, { uid: job.metadata.uid }));
+    }
+  }
+
+  async #deletePod(job: LeptonJobObject, { name, uid, force }: PodDeletion, done: Done): Promise<void> {
+    const { api, world } = this.#options;
+    const { namespace } = job.metadata;
+    try {
+      await api.delete(PODS, { namespace, name }, { uid, ...(force ? { gracePeriodSeconds: 0 } : {}) });
+      done.deleted.push(name);
+    } catch (error) {
+      if (!isStatus(error, 404, 409)) throw error;
+      // It is gone, whatever the store knows: the news of it may be late or lost.
+      world.pods.remove({
+        metadata: { name, uid, resourceVersion: '', ...(namespace ? { namespace } : {}) },
+      });
     }
   }
 
@@ -211,7 +236,7 @@ export class Applier {
       return await this.#options.api.create(resource, object);
     } catch (error) {
       if (isStatus(error, 409)) await this.#mustBeOurs(job, run, resource, object);
-      else if (isStatus(error, 400, 403, 422)) this.#rejected(job, run, error);
+      else if (isRefusal(error)) this.#rejected(job, run, error);
       else throw error;
       return undefined;
     }
@@ -225,9 +250,11 @@ export class Applier {
   ): Promise<void> {
     const found = await ignoring([404], this.#options.api.get<Stored>(resource, metadata));
     if (!found) return;
-    if (controllerOf(found)?.uid === job.metadata.uid) {
-      // Nobody watches secrets.
-      if (resource !== SECRETS) await this.#relabel(resource, found, metadata.labels);
+    if (resource === SECRETS) {
+      // There is no right to change secrets: one without its owner is reported.
+      if (controllerOf(found)?.uid === job.metadata.uid) return;
+    } else if (isOf(job, found)) {
+      await this.#repair(job, resource, found, metadata.labels);
       return;
     }
     // One that the deletion of an earlier job of this name has not reached yet goes by itself.
@@ -241,9 +268,26 @@ export class Applier {
   #rejected(job: LeptonJobObject, run: Run, error: ApiError): never {
     const on = /exceeded quota/.test(error.message) ? 'Quota' : 'Admission';
     run.rejected = { on, message: error.message.slice(0, 2048) };
+    if (isTerminating(error)) run.namespaceEndsUntilMs = this.#options.nowMs() + NAMESPACE_ENDS_MS;
     this.#options.announce(job, { type: 'Warning', reason: 'FailedCreatePod', message: error.message });
     throw error;
   }
+}
+
+/** By its owner; where somebody took that, by the identity of the job that its label keeps. */
+function isOf(job: LeptonJobObject, found: Stored): boolean {
+  const owner = controllerOf(found);
+  return (owner ? owner.uid : found.metadata.labels?.[LABELS.jobUid]) === job.metadata.uid;
+}
+
+/** Of quota, admission or validation; a webhook that cannot be asked is one that does not agree. */
+function isRefusal(error: unknown): error is ApiError {
+  return isStatus(error, 400, 403, 422) || (isStatus(error, 500) && /calling webhook/.test(error.message));
+}
+
+/** The namespace is being deleted: nothing can be created in it any more. */
+function isTerminating(error: ApiError): boolean {
+  return error.status === 403 && /because it is being terminated/.test(error.message);
 }
 
 async function ignoring<T>(statuses: readonly number[], work: Promise<T>): Promise<T | undefined> {

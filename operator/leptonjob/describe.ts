@@ -207,7 +207,8 @@ function standing({
   });
 }
 
-function essence({ goodput: _, ...status }: Readonly<Record<string, unknown>>): string {
+/** All of it but the clock, as text. */
+export function essence({ goodput: _, ...status }: Readonly<Record<string, unknown>>): string {
   return JSON.stringify(sorted(status));
 }
 

@@ -118,6 +118,8 @@ export interface Seen {
   };
   /** What the server said when the last creation was refused. */
   readonly rejected?: { readonly on: 'Quota' | 'Admission'; readonly message: string };
+  /** Nothing can be created there any more, and the job goes with it. */
+  readonly namespaceEnds?: boolean;
   readonly nowMs: number;
   readonly limits: Limits;
 }

@@ -29,6 +29,7 @@ export const EVENT_REASONS = [
   'SuccessfulDeletePod',
   'FailedCreatePod',
   'NameConflict',
+  'StatusConflict',
   'Restarting',
   'Scaling',
   'Scaled',

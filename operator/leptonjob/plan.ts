@@ -44,14 +44,27 @@ export function planLeptonJob(seen: Seen): Plan {
 
 /** Every plan carries the whole status: what was decided, and what is seen of the world. */
 function finishPlan(seen: Seen, plan: Plan): Plan {
-  return { ...plan, status: describe(seen, plan.status) };
+  const whole = { ...plan, status: describe(seen, plan.status) };
+  const dueInMs = overdueInMs(seen);
+  if (whole.kind === 'record' || dueInMs === undefined) return whole;
+  return { ...whole, wakeInMs: Math.min(whole.wakeInMs ?? dueInMs, dueInMs) };
+}
+
+/** When the first of the pods that are to go will be overdue: on a node that has died nothing else would say so. */
+function overdueInMs({ pods, nowMs, limits }: Seen): number | undefined {
+  const leftMs = pods.flatMap(({ terminatingSinceMs: sinceMs }) =>
+    sinceMs === undefined ? [] : [sinceMs + limits.forceDeleteMs - nowMs + 1],
+  );
+  const ahead = leftMs.filter((ms) => ms > 0);
+  return ahead.length === 0 ? undefined : Math.min(...ahead);
 }
 
 // --- rules, in order ---
 
-/** Deleted (owner references clean up), or run by another controller. */
-function leaveAlone({ job }: Seen, status: LeptonJobStatus): Plan | undefined {
-  return isOurs(job) && job.metadata.deletionTimestamp === undefined ? undefined : act(status, []);
+/** Deleted or going with its namespace (owner references clean up), or run by another controller. */
+function leaveAlone({ job, namespaceEnds }: Seen, status: LeptonJobStatus): Plan | undefined {
+  const stays = isOurs(job) && job.metadata.deletionTimestamp === undefined && !namespaceEnds;
+  return stays ? undefined : act(status, []);
 }
 
 /** Of another controller's job the status is the other's as well. */

@@ -6,7 +6,7 @@ import type { Reconcile } from '../controller/controller.ts';
 import type { Key } from '../controller/work-queue.ts';
 import type { KubeApi } from '../kube/api.ts';
 import { isStatus } from '../kube/errors.ts';
-import { PODS } from '../kube/objects.ts';
+import { PODS, type Resource } from '../kube/objects.ts';
 import { acceleratorsLacking } from './accelerators.ts';
 import { Applier } from './apply.ts';
 import { newsOf } from './describe.ts';
@@ -38,10 +38,14 @@ export interface ReconcilerOptions {
 
 /** A pass that comes before the stores have what this process wrote waits this long. */
 const BARRIER_MS = 20;
+/** Longer than any news takes that is on its way. */
+const LATE_MS = 10_000;
 /** A store that lacks what the server has is behind by more. */
 const BEHIND_MS = 500;
 /** Pods come up one by one: their numbers are written at most this often. */
 const COUNTS_MS = 1000;
+const FIRST_REJECTION_MS = 500;
+const LONGEST_REJECTION_MS = 60_000;
 
 export function leptonJobReconciler(options: ReconcilerOptions): Reconcile {
   const reconciler = new Reconciler(options);
@@ -62,7 +66,11 @@ class Reconciler {
     const job = world.jobs.get(key);
     if (!job || !isOurs(job)) return {}; // deleted: owner references clean up
     const run = runs.of(job);
-    if (!this.#caughtUp(job, run)) return { wakeInMs: BARRIER_MS };
+    const late = this.#lateFor(job, run);
+    if (late) return this.#waitFor(late, run);
+    delete run.lateSinceMs;
+    const contestedMs = this.#contestedMs(job, run);
+    if (contestedMs > 0) return { wakeInMs: contestedMs };
     const { status = {} } = job;
     const certified = !hasBegun(status) || isFinished(status) || (await runs.findCertificates(job));
     const startedMs = performance.now();
@@ -74,16 +82,41 @@ class Reconciler {
     return await this.#carryOut(seen, run, plan);
   }
 
-  /** Plans are made from what this process wrote last, or from something newer. */
-  #caughtUp(job: LeptonJobObject, { writtenJob, writtenPod }: Run): boolean {
+  /** Plans are made from what this process wrote last, or from something newer. Gives what has not been heard of yet. */
+  #lateFor(job: LeptonJobObject, { writtenJob, writtenPod }: Run): Resource | undefined {
     const { world } = this.#options;
     if (
       writtenJob !== undefined &&
       writtenJob !== job.metadata.resourceVersion &&
       !world.hasSeen(LEPTON_JOBS, writtenJob)
     )
-      return false;
-    return writtenPod === undefined || world.hasSeen(PODS, writtenPod);
+      return LEPTON_JOBS;
+    return writtenPod === undefined || world.hasSeen(PODS, writtenPod) ? undefined : PODS;
+  }
+
+  /** A watch that is late for long may be half a connection, on which nothing will ever come. */
+  #waitFor(late: Resource, run: Run): { wakeInMs: number } {
+    const { world, nowMs } = this.#options;
+    run.lateSinceMs ??= nowMs();
+    if (nowMs() - run.lateSinceMs > LATE_MS) {
+      run.lateSinceMs = nowMs();
+      world.watchAnew(late);
+    }
+    return { wakeInMs: BARRIER_MS };
+  }
+
+  /** Somebody else writes the status as well. */
+  #contestedMs(job: LeptonJobObject, { writer }: Run): number {
+    const { nowMs, announce } = this.#options;
+    const before = writer.foreign;
+    const waitMs = writer.delayMs(job.status, job.metadata.resourceVersion, nowMs());
+    if (writer.foreign > before && waitMs > 0)
+      announce(job, {
+        type: 'Warning',
+        reason: 'StatusConflict',
+        message: 'somebody else writes the status of this job',
+      });
+    return waitMs;
   }
 
   #see(job: LeptonJobObject, run: Run, certified: boolean): Seen {
@@ -110,6 +143,7 @@ class Reconciler {
       ...(silenceMs === undefined ? {} : { silenceMs }),
       ...(refusal ? { refusal } : {}),
       ...(run.rejected ? { rejected: run.rejected } : {}),
+      ...((run.namespaceEndsUntilMs ?? 0) > nowMs() ? { namespaceEnds: true } : {}),
       nowMs: nowMs(),
       limits: {
         stopMs: times.stopSeconds * 1000,
@@ -178,10 +212,19 @@ class Reconciler {
         : plan;
     const status = plan.kind === 'record' ? plan.status : told.status;
     const tellInMs = await this.#writeStatus(seen, run, status, plan);
+    if (failure && run.rejected) return { wakeInMs: this.#afterRejection(run) };
     if (failure) throw failure;
+    run.rejections = 0;
     const again = run.conflict ? run.conflict.untilMs - this.#options.nowMs() : undefined;
     const wakeInMs = soonest(plan.kind === 'act' ? (plan.wakeInMs ?? again) : undefined, tellInMs);
     return wakeInMs === undefined ? {} : { wakeInMs: Math.max(1, wakeInMs) };
+  }
+
+  /** What was refused is asked again: nobody says when there is room, or when the rule has changed. */
+  #afterRejection(run: Run): number {
+    const left = (run.namespaceEndsUntilMs ?? 0) - this.#options.nowMs();
+    const backOffMs = Math.min(FIRST_REJECTION_MS * 2 ** run.rejections++, LONGEST_REJECTION_MS);
+    return Math.max(left, backOffMs);
   }
 
   #news(job: LeptonJobObject, run: Run): Pick<Seen, 'rejected' | 'refusal'> {
@@ -205,6 +248,7 @@ class Reconciler {
     const dueInMs = run.toldMs + patienceMs - nowMs;
     if (plan.kind === 'act' && dueInMs > 0) return news === 'counts' ? dueInMs : undefined;
     const { api, announce, onWritten } = this.#options;
+    run.writer.sent(status);
     try {
       const written = await api.replace<LeptonJobObject>(
         LEPTON_JOBS,
@@ -213,6 +257,7 @@ class Reconciler {
       );
       run.writtenJob = written.metadata.resourceVersion;
       run.toldMs = nowMs;
+      run.writer.written(written.status ?? {});
     } catch (error) {
       if (isStatus(error, 404)) return undefined; // deleted meanwhile
       throw error;

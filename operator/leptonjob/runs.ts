@@ -8,6 +8,7 @@ import { type CoordinatorLink, openLink } from './coordinator-link.ts';
 import type { LeptonJobObject, Report, Seen } from './job.ts';
 import { certificatesName } from './names.ts';
 import type { Pod } from './pod-view.ts';
+import { SingleWriter } from './single-writer.ts';
 
 export interface Run {
   /** The secret is there and ours. */
@@ -21,6 +22,11 @@ export interface Run {
   /** When, by the clock of `tick`. */
   heardMs?: number;
   rejected?: Seen['rejected'];
+  /** Refused creations in a row. */
+  rejections: number;
+  /** The job's namespace is being deleted, for all that is known until then. */
+  namespaceEndsUntilMs?: number;
+  readonly writer: SingleWriter;
   conflict?: { readonly message: string; readonly untilMs: number };
   /** What is wrong with this generation of the spec. */
   checked?: { readonly generation: number | undefined; readonly objections: readonly string[] };
@@ -29,6 +35,8 @@ export interface Run {
   writtenPod?: string;
   /** When the status was last written. */
   toldMs: number;
+  /** Since when a pass waits for what it wrote. */
+  lateSinceMs?: number;
 }
 
 interface Secret extends Stored {
@@ -66,7 +74,8 @@ export class Runs {
   of({ metadata }: Stored): Run {
     const known = this.#runs.get(metadata.uid);
     if (known) return known;
-    const run: Run = { toldMs: Number.NEGATIVE_INFINITY };
+    const writer = new SingleWriter();
+    const run: Run = { toldMs: Number.NEGATIVE_INFINITY, rejections: 0, writer };
     this.#runs.set(metadata.uid, run);
     return run;
   }

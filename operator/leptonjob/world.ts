@@ -110,6 +110,11 @@ export class World {
       .some(({ reflector }) => compareVersions(reflector.version, version) >= 0);
   }
 
+  /** For a watch that does not tell what the server has confirmed. */
+  watchAnew(resource: Resource): void {
+    for (const { kind, reflector } of this.#reflectors) if (kind === resource.kind) reflector.watchAnew();
+  }
+
   get counts(): readonly { readonly kind: string; readonly lists: number; readonly watches: number }[] {
     return this.#reflectors.map(({ kind, reflector }) => ({ kind, ...reflector.counts }));
   }
@@ -128,7 +133,9 @@ export class World {
     trim: (object: T) => T,
   ): void {
     const changed = (change: Change<T>): void => {
-      const key = this.#jobOf(change.object);
+      // Somebody may have taken its owner away: that is news for the job that it belonged to.
+      const known = change.kind === 'updated' ? this.#jobOf(change.before) : undefined;
+      const key = this.#jobOf(change.object) ?? known;
       if (key !== undefined) this.#options.onChange(key, isUrgent(change) ? 0 : CROWD_MS);
     };
     this.#reflect(resource, store, { namespace, labelSelector: MANAGED }, changed, trim);

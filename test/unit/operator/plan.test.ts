@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { planLeptonJob } from '../../../operator/leptonjob/plan.ts';
 import { SmallCluster } from './small-cluster.ts';
 
 const ERROR = { reason: 'Error', exitCode: 1, message: 'died' } as const;
@@ -174,4 +175,23 @@ test('random lives: every place at most once, restarts within the limit, rest in
     }),
     { numRuns: 300 },
   );
+});
+
+test('a pod that does not go is looked at when it is overdue, and then removed by force', () => {
+  const cluster = tell([(c) => c.run(), (c) => c.say('Running')]);
+  const seen = cluster.seen();
+  const goneByMs = seen.nowMs + 30_000;
+  const stuck = seen.pods.map((pod) =>
+    pod.rank === 0 && pod.role === 'worker' ? { ...pod, terminatingSinceMs: goneByMs } : pod,
+  );
+  const worker = stuck.find(({ name }) => name === 'job-worker-0')!;
+  const status = { ...seen.job.status, replacing: [`${worker.name}/${worker.uid}`] };
+  const at = (nowMs: number) => planLeptonJob({ ...seen, job: { ...seen.job, status }, pods: stuck, nowMs });
+  const before = at(seen.nowMs);
+  assert.deepEqual(before.kind === 'act' && before.steps, []);
+  const wakeInMs = before.kind === 'act' ? before.wakeInMs : undefined;
+  assert.equal(wakeInMs, 30_000 + seen.limits.forceDeleteMs + 1);
+  const after = at(seen.nowMs + wakeInMs!);
+  const { name, uid } = worker;
+  assert.deepEqual(after.kind === 'act' && after.steps, [{ kind: 'deletePod', name, uid, force: true }]);
 });
