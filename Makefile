@@ -2,13 +2,15 @@
 SHELL := bash
 LEVELS ?=
 
-.PHONY: help setup run test check e2e bench bench-operator clean
+.PHONY: help setup run test check e2e agreement crash-points bench bench-operator clean
 help:
 	@echo "make run      set up, then train examples/fashion-mnist with two workers and one parameter server"
 	@echo "make test     set up, then run every test (LEVELS='unit native' for some of: check native unit process api-server e2e examples sanitize)"
 	@echo "make setup    install what is needed and compile the engine"
 	@echo "make check    format, lint, types, dead code, arrows, freshness of generated files"
 	@echo "make e2e      make a cluster of two nodes, install the chart, train on it (root on Linux)"
+	@echo "make agreement    what zod and a real API server think of 10,000 random manifests"
+	@echo "make crash-points    kill the operator's process before and after every write of every story (some 10 minutes)"
 	@echo "make bench    compare the engine's speed with PyTorch (installs it into the cache, about 5 GB)"
 	@echo "make bench-operator    measure the operator at scale, on a real API server with kwok's nodes, beside batch/v1 Jobs"
 	@echo "make clean    remove build/ and runs/ (the cache stays: LEPTON_CACHE or ~/.cache/lepton)"
@@ -27,6 +29,12 @@ check: setup
 
 e2e: setup
 	@scripts/test.sh e2e
+
+agreement: setup
+	@. scripts/environment.sh && LEPTON_RANDOM_MANIFESTS=10000 "$$LEPTON_NODE" --test --test-reporter=spec test/api-server/agreement.test.ts
+
+crash-points: setup
+	@. scripts/environment.sh && LEPTON_CRASH_POINTS=processes "$$LEPTON_NODE" --test --test-reporter=spec test/api-server/crash-points.test.ts
 
 bench: setup
 	@bench/run.sh

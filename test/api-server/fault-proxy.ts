@@ -22,7 +22,7 @@ export type Fault =
   /** The connection breaks before the server has heard of it. */
   | { readonly kind: 'drop' }
   /** The server does it, its answer is lost. */
-  | { readonly kind: 'loseAnswer' }
+  | { readonly kind: 'loseAnswer'; readonly onDone?: () => void }
   | {
       readonly kind: 'answer';
       readonly status: number;
@@ -35,6 +35,14 @@ export type Fault =
   | { readonly kind: 'hold'; readonly ms: number }
   /** A watch that ends after so many bytes, inside a line or not. */
   | { readonly kind: 'cut'; readonly bytes: number }
+  /** Every line of a watch goes through this; undefined: nobody hears of it. */
+  | { readonly kind: 'lines'; readonly edit: (line: string) => string | undefined }
+  /** The server gets the request a second time, and what it says to that is the answer. */
+  | { readonly kind: 'twice' }
+  /** The server is asked for something else. */
+  | { readonly kind: 'ask'; readonly path: string }
+  /** It lies somewhere on the way. */
+  | { readonly kind: 'queue'; readonly until: Promise<void> }
   /** Neither answer nor end. */
   | { readonly kind: 'silence' };
 
@@ -49,6 +57,8 @@ export class FaultProxy implements AsyncDisposable {
   readonly #agent: Agent;
   readonly #sockets = new Set<Socket>();
   #dead = false;
+  /** Connections that were open at a freeze: half of them lives on. */
+  readonly #frozen = new WeakSet<Socket>();
 
   private constructor(plane: ControlPlane) {
     this.#plane = plane;
@@ -84,6 +94,16 @@ export class FaultProxy implements AsyncDisposable {
   /** From here on nothing of this operator reaches the server: what SIGKILL looks like from there. */
   kill(): void {
     this.#dead = true;
+    this.breakConnections();
+  }
+
+  /** What is open now stays open and says nothing any more; new connections work. */
+  freeze(): void {
+    for (const socket of this.#sockets) this.#frozen.add(socket);
+  }
+
+  /** Everything that is open breaks; new connections are served by the rule. */
+  breakConnections(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
 
@@ -108,7 +128,7 @@ export class FaultProxy implements AsyncDisposable {
       request.socket.destroy();
       return;
     }
-    if (fault.kind === 'silence') return;
+    if (fault.kind === 'silence' || this.#frozen.has(request.socket)) return;
     if (fault.kind === 'answer') {
       const { status, retryAfter, reason = 'Faulty', body } = fault;
       const headers = retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) };
@@ -121,27 +141,77 @@ export class FaultProxy implements AsyncDisposable {
       this.writes++;
       this.lastWriteMs = performance.now();
     }
-    setTimeout(() => this.#pass(request, response, fault), fault.kind === 'delay' ? fault.ms : 0);
+    if (fault.kind === 'twice') void this.#twice(request, response);
+    else if (fault.kind === 'queue') void fault.until.then(() => this.#pass(request, response, fault));
+    else setTimeout(() => this.#pass(request, response, fault), fault.kind === 'delay' ? fault.ms : 0);
+  }
+
+  async #twice(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const parts: Buffer[] = [];
+    for await (const part of request) parts.push(part as Buffer);
+    const body = Buffer.concat(parts);
+    const ask = () =>
+      new Promise<IncomingMessage>((resolve, reject) => {
+        const options = { method: request.method, headers: headersOf(request), agent: this.#agent };
+        const upstream = requestUpstream(new URL(request.url!, this.#plane.server), options, resolve);
+        upstream.on('error', reject).end(body);
+      });
+    try {
+      (await ask()).resume();
+      const answer = await ask();
+      response.writeHead(answer.statusCode!, answer.headers);
+      answer.pipe(response);
+    } catch {
+      response.destroy();
+    }
   }
 
   #pass(request: IncomingMessage, response: ServerResponse, fault: Fault): void {
-    const { host: _, connection: _2, ...headers } = request.headers;
-    const options = { method: request.method, headers, agent: this.#agent };
-    const upstream = requestUpstream(new URL(request.url!, this.#plane.server), options, (answer) => {
+    const options = { method: request.method, headers: headersOf(request), agent: this.#agent };
+    const path = fault.kind === 'ask' ? fault.path : request.url!;
+    const upstream = requestUpstream(new URL(path, this.#plane.server), options, (answer) => {
       if (fault.kind === 'loseAnswer' || this.#dead) {
         answer.resume();
-        answer.on('end', () => request.socket.destroy());
+        answer.on('end', () => {
+          request.socket.destroy();
+          if (fault.kind === 'loseAnswer') fault.onDone?.();
+        });
         return;
       }
       response.writeHead(answer.statusCode!, answer.headers);
+      response.flushHeaders();
       if (fault.kind === 'cut') this.#cut(answer, response, fault.bytes);
       else if (fault.kind === 'hold') this.#hold(answer, response, fault.ms);
-      else answer.pipe(response);
+      else if (fault.kind === 'lines') this.#lines(answer, response, fault.edit);
+      else this.#forward(answer, request.socket, response);
       answer.on('error', () => response.destroy());
     });
     upstream.on('error', () => response.destroy());
     response.on('close', () => upstream.destroy());
     request.pipe(upstream);
+  }
+
+  #forward(answer: IncomingMessage, socket: Socket, response: ServerResponse): void {
+    answer.on('data', (part: Buffer) => void (this.#frozen.has(socket) || response.write(part)));
+    answer.on('end', () => void (this.#frozen.has(socket) || response.end()));
+  }
+
+  #lines(
+    answer: IncomingMessage,
+    response: ServerResponse,
+    edit: (line: string) => string | undefined,
+  ): void {
+    let rest = '';
+    answer.setEncoding('utf8');
+    answer.on('data', (part: string) => {
+      const lines = (rest + part).split('\n');
+      rest = lines.pop() as string;
+      for (const line of lines) {
+        const edited = edit(line);
+        if (edited !== undefined) response.write(`${edited}\n`);
+      }
+    });
+    answer.on('end', () => response.end(rest));
   }
 
   #hold(answer: IncomingMessage, response: ServerResponse, ms: number): void {
@@ -158,4 +228,9 @@ export class FaultProxy implements AsyncDisposable {
     });
     answer.on('end', () => response.end());
   }
+}
+
+function headersOf({ headers }: IncomingMessage) {
+  const { host: _, connection: _2, ...kept } = headers;
+  return kept;
 }

@@ -1,54 +1,35 @@
-// A proxy between operator and API server misbehaves in every way that is known of API servers, networks and replicas. One life of a
-// job goes on behind it - made, a worker fails, scaled up - and must end in the objects of an undisturbed one, in rest, with few writes.
+// A proxy between operator and API server misbehaves in every way that is known of API servers and networks. One life of a job goes on
+// behind it - made, a worker fails, scaled up - and must end in the objects of an undisturbed one (O1), in rest (O2), without orphans
+// (O3), with one pod per place at every instant (O4) and with few writes (O5).
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type KubeObject, PODS, pathOf, type Resource } from '../../operator/kube/objects.ts';
-import { LABELS } from '../../operator/leptonjob/names.ts';
+import { PODS, pathOf } from '../../operator/kube/objects.ts';
 import type { Pod } from '../../operator/leptonjob/pod-view.ts';
-import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
 import { installCrd } from '../cluster/install-crd.ts';
+import { type Arena, podsOf, startArena, twinsIn } from './arena.ts';
 import { type Fault, FaultProxy, type SeenRequest } from './fault-proxy.ts';
 import { Fleet } from './fleet.ts';
-import { QUICK_TIMES, rest, runPending } from './rest.ts';
+import { differences, QUICK_TIMES, rest } from './rest.ts';
 
-let plane: ControlPlane;
-let undisturbed: { final: unknown; writes: number };
+type Rule = (request: SeenRequest, proxy: FaultProxy) => Fault;
+
+let arena: Arena;
+let undisturbed: Awaited<ReturnType<typeof live>>;
 before(async () => {
-  plane = await startControlPlane({ with: ['kube-controller-manager'] });
-  await installCrd(plane.api);
+  arena = await startArena();
   undisturbed = await live(() => PASS);
 });
-after(() => plane?.[Symbol.asyncDispose]());
+after(() => arena?.[Symbol.asyncDispose]());
 
 const PASS: Fault = { kind: 'pass' };
-const PATIENCE_MS = 60_000;
 const REST_MS = 10_000;
 
-/** A kubelet beside the test, for as long as it is in use. */
-function kubelet(fleet: Fleet): Disposable {
-  const timer = setInterval(() => void runPending(fleet), 40);
-  return { [Symbol.dispose]: () => clearInterval(timer) };
-}
-
-async function podsOf(fleet: Fleet, count: number, attempt: number): Promise<readonly Pod[]> {
-  return await until(`${count} pods, attempt ${attempt}`, PATIENCE_MS, async () => {
-    const { status } = await fleet.job('job');
-    const pods = await fleet.pods('job');
-    const running = pods.filter((pod) => pod.status?.phase === 'Running' && !pod.metadata.deletionTimestamp);
-    return running.length === count && pods.length === count && status?.attempt === attempt
-      ? pods
-      : undefined;
-  });
-}
-
 /** One life behind the fault, from creation to rest. */
-async function live(rule: (request: SeenRequest) => Fault): Promise<{ final: unknown; writes: number }> {
-  await using fleet = await Fleet.start(plane, { times: QUICK_TIMES });
-  await fleet.operator!.stop();
-  await using proxy = await FaultProxy.start(plane);
-  proxy.rule = rule;
-  using _ = kubelet(fleet);
+async function live(rule: Rule) {
+  await using fleet = await Fleet.withoutOperator(arena.plane);
+  await using proxy = await FaultProxy.start(arena.plane);
+  proxy.rule = (request) => rule(request, proxy);
   await fleet.startOperator({ times: QUICK_TIMES }, proxy.kubeConfig);
   await fleet.submit('job');
   const pods = await podsOf(fleet, 3, 0);
@@ -56,7 +37,8 @@ async function live(rule: (request: SeenRequest) => Fault): Promise<{ final: unk
   await podsOf(fleet, 3, 1);
   await fleet.change('job', { worker: { replicas: 3 } });
   await podsOf(fleet, 4, 2);
-  return await rest(fleet, [proxy], REST_MS);
+  const { final, writes } = await rest(fleet, [proxy], REST_MS);
+  return { final, writes, twins: await twinsIn(arena, fleet) };
 }
 
 const every = (
@@ -84,7 +66,41 @@ const forSeconds = (seconds: number, fault: Fault, applies: (request: SeenReques
 
 const ofPods = ({ path, isWatch }: SeenRequest): boolean => isWatch && /\/pods\?/.test(path);
 
-const ROWS: readonly [name: string, rule: () => (request: SeenRequest) => Fault][] = [
+/** From the n-th write on. */
+const afterWrites = (count: number, rule: (request: SeenRequest) => Fault): Rule => {
+  let seen = 0;
+  return (request) => {
+    if (request.isWrite) seen++;
+    return seen >= count ? rule(request) : PASS;
+  };
+};
+
+/** From the n-th write on nothing gets through for so long, and what was open stays silent for good. */
+const blackHole = (writes: number, seconds: number): Rule => {
+  const silent = afterWrites(
+    writes,
+    forSeconds(seconds, { kind: 'silence' }, () => true),
+  );
+  let frozen = false;
+  return (request, proxy) => {
+    const fault = silent(request, proxy);
+    if (fault.kind === 'silence' && !frozen) {
+      frozen = true;
+      proxy.freeze();
+    }
+    return fault;
+  };
+};
+
+const withoutDeletions = (line: string): string | undefined =>
+  line.startsWith('{"type":"DELETED"') ? undefined : line;
+
+const MUCH = 'x'.repeat(10 * 2 ** 20);
+const inflated = (line: string): string => line.replace(/^\{/, `{"padding":"${MUCH}",`);
+
+const ROWS: readonly [name: string, rule: () => Rule][] = [
+  // Takes longest: until a watch counts as dead.
+  ['after 3 writes nothing gets through for 5 s, and what was open stays silent', () => blackHole(3, 5)],
   ['every answer comes 150 ms late', () => () => ({ kind: 'delay', ms: 150 })],
   ['every third request is lost', () => every(3, { kind: 'drop' })],
   ['every third answer is lost: the server has done it', () => every(3, { kind: 'loseAnswer' })],
@@ -121,30 +137,45 @@ const ROWS: readonly [name: string, rule: () => (request: SeenRequest) => Fault]
     () => forSeconds(3, { kind: 'answer', status: 410, reason: 'Expired' }, ({ isWatch }) => isWatch),
   ],
   ['news of pods come 3 s late', () => every(1, { kind: 'hold', ms: 3000 }, ofPods)],
+  ['deletions of pods are never told', () => every(1, { kind: 'lines', edit: withoutDeletions }, ofPods)],
+  [
+    'for 5 s the watch of pods is refused, while pods are made, deleted and made anew',
+    () =>
+      afterWrites(5, forSeconds(5, { kind: 'answer', status: 503, reason: 'ServiceUnavailable' }, ofPods)),
+  ],
+  [
+    'every line of every watch is garbage, for 8 s',
+    () => forSeconds(8, { kind: 'lines', edit: () => 'garbage {' }, ({ isWatch }) => isWatch),
+  ],
+  [
+    'the lines of the first watch of pods have 10 MB each',
+    () => firstTimes(1, { kind: 'lines', edit: inflated }, ofPods),
+  ],
+  ['every write arrives twice', () => every(1, { kind: 'twice' }, ({ isWrite }) => isWrite)],
 ];
 
-describe('a life behind a fault ends as without it', { concurrency: 6 }, () => {
+describe('a life behind a fault ends as without it', { concurrency: 8 }, () => {
   for (const [name, rule] of ROWS)
-    test(name, { timeout: 240_000 }, async (context) => {
-      const { final, writes } = await live(rule());
-      assert.deepEqual(final, undisturbed.final);
+    test(name, { timeout: 280_000 }, async (context) => {
+      const { final, writes, twins } = await live(rule());
       context.diagnostic(`${writes} writes, ${undisturbed.writes} undisturbed`);
+      assert.deepEqual(differences(final, undisturbed.final), []);
+      assert.deepEqual(twins, []);
       assert.ok(writes <= 3 * undisturbed.writes, `${writes} writes, ${undisturbed.writes} undisturbed`);
     });
 
   test('an operator that begins with a list of pods from the past replaces none', {
     timeout: 240_000,
   }, async () => {
-    await using fleet = await Fleet.start(plane, { times: QUICK_TIMES });
-    using _ = kubelet(fleet);
+    await using fleet = await Fleet.start(arena.plane, { times: QUICK_TIMES });
     const selector = encodeURIComponent('app.kubernetes.io/managed-by=lepton-operator');
     const path = `${pathOf(PODS, { namespace: fleet.namespace })}?labelSelector=${selector}`;
-    const past = JSON.stringify(await plane.api.client.call({ method: 'GET', path }));
+    const past = JSON.stringify(await arena.plane.api.client.call({ method: 'GET', path }));
     await fleet.submit('job');
     const before = await podsOf(fleet, 3, 0);
     await until('assembled', 10_000, async () => (await fleet.job('job')).status?.assembled || undefined);
     await fleet.operator!.stop();
-    await using proxy = await FaultProxy.start(plane);
+    await using proxy = await FaultProxy.start(arena.plane);
     const late = every(1, { kind: 'hold', ms: 3000 }, ofPods);
     const stale = firstTimes(
       1,
@@ -161,103 +192,36 @@ describe('a life behind a fault ends as without it', { concurrency: 6 }, () => {
     assert.deepEqual([status?.attempt, status?.restarts], [0, 0]);
   });
 
-  test('labels that somebody takes from a pod are given back; the pod lives on', {
+  test('an operator that begins with lists in pages, whose rest is forgotten, replaces none', {
     timeout: 240_000,
   }, async () => {
-    await using fleet = await Fleet.start(plane, { times: QUICK_TIMES });
-    using _ = kubelet(fleet);
+    await using fleet = await Fleet.start(arena.plane, { times: QUICK_TIMES });
     await fleet.submit('job');
     const before = await podsOf(fleet, 3, 0);
-    const worker = before.find(({ metadata }) => metadata.name === 'job-worker-1')!;
-    const labels = Object.fromEntries(Object.keys(worker.metadata.labels ?? {}).map((name) => [name, null]));
-    await plane.api.mergePatch(PODS, worker.metadata, { metadata: { labels } });
-    const again = await until('the labels are back', 15_000, async () => {
-      const pod = await plane.api.get<Pod>(PODS, worker.metadata);
-      return pod.metadata.labels?.[LABELS.jobUid] === undefined ? undefined : pod;
-    });
-    assert.equal(again.metadata.uid, worker.metadata.uid);
-    assert.deepEqual(again.metadata.labels, worker.metadata.labels);
-    assert.equal((await fleet.job('job')).status?.restarts, 0);
-  });
-
-  test('a quota for two of three pods: the server’s words in the status, and on when there is room', {
-    timeout: 240_000,
-  }, async () => {
-    const QUOTAS: Resource = {
-      apiVersion: 'v1',
-      kind: 'ResourceQuota',
-      plural: 'resourcequotas',
-      namespaced: true,
-    };
-    await using fleet = await Fleet.start(plane, { times: QUICK_TIMES });
-    using _ = kubelet(fleet);
-    const at = { namespace: fleet.namespace, name: 'small' };
-    await plane.api.create(QUOTAS, { metadata: at, spec: { hard: { pods: '2' } } } as KubeObject);
-    await until('the quota counts', 20_000, async () => {
-      const quota = await plane.api.get<KubeObject & { status?: { hard?: unknown } } & Pod>(QUOTAS, at);
-      return (quota.status as { hard?: unknown } | undefined)?.hard ? true : undefined;
-    });
-    await fleet.submit('job');
-    const { status } = await fleet.expect(
-      'job',
-      'waits for quota',
-      (job) => job.status?.waiting?.on === 'Quota',
-      20_000,
-    );
-    assert.match(
-      status?.waiting?.message ?? '',
-      /exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2/,
-    );
-    assert.equal((await fleet.pods('job')).length, 2);
-    await plane.api.mergePatch(QUOTAS, at, { spec: { hard: { pods: '9' } } });
-    await podsOf(fleet, 3, 0);
-  });
-
-  test('the leader is cut off: it gives up, the other replica goes on, nothing is written twice', {
-    timeout: 240_000,
-  }, async () => {
-    await using fleet = await Fleet.start(plane, { times: QUICK_TIMES });
+    await until('assembled', 30_000, async () => (await fleet.job('job')).status?.assembled || undefined);
     await fleet.operator!.stop();
-    using _ = kubelet(fleet);
-    await using first = await FaultProxy.start(plane);
-    await using second = await FaultProxy.start(plane);
-    const config = {
-      times: QUICK_TIMES,
-      leaderElection: { enabled: true, namespace: fleet.namespace, name: 'lease' },
+    await using proxy = await FaultProxy.start(arena.plane);
+    let forgotten = 0;
+    proxy.rule = ({ method, path, isWatch }) => {
+      if (method !== 'GET' || isWatch || !/[?&]limit=/.test(path)) return PASS;
+      if (/[?&]continue=/.test(path) && /\/pods\?/.test(path) && forgotten++ < 2)
+        return { kind: 'answer', status: 410, reason: 'Expired' };
+      return { kind: 'ask', path: path.replace(/limit=\d+/, 'limit=1') };
     };
-    const lease = { leaseMs: 3000, renewDeadlineMs: 2000, retryMs: 300 };
-    const lost = Promise.withResolvers<string>();
-    const leader = fleet.makeOperator(config, first.kubeConfig, {
-      identity: 'first',
-      lease,
-      onLost: lost.resolve,
-    });
-    await leader.start();
-    const standby = fleet.makeOperator(config, second.kubeConfig, { identity: 'second', lease });
-    const leads = standby.start();
-    await fleet.submit('job');
-    const pods = await podsOf(fleet, 3, 0);
-    assert.equal(second.writes, 0, 'the standby writes nothing');
-    first.rule = () => ({ kind: 'drop' });
-    assert.match(await lost.promise, /could not renew the lease/);
-    await leader.stop(); // its process ends
-    first.rule = () => PASS;
-    const written = first.writes;
-    await leads;
-    await fleet.end(pods.find(({ metadata }) => metadata.name === 'job-worker-0')!, 1);
-    await podsOf(fleet, 3, 1);
-    await rest(fleet, [first, second], 3000);
-    assert.equal(first.writes, written);
-    await standby.stop();
+    await fleet.startOperator({ times: QUICK_TIMES }, proxy.kubeConfig);
+    await rest(fleet, [proxy], 5000);
+    assert.ok(forgotten >= 2, `${forgotten} pages were asked for`);
+    const uids = (pods: readonly Pod[]) => pods.map(({ metadata }) => metadata.uid);
+    assert.deepEqual(uids(await fleet.pods('job')), uids(before));
+    assert.equal(proxy.writes, 0);
   });
 });
 
 test('the CRD is taken away under a running operator, and comes back', { timeout: 240_000 }, async () => {
-  await using fleet = await Fleet.start(plane, { times: QUICK_TIMES });
-  using _ = kubelet(fleet);
-  await plane.kubectl('delete', 'crd', 'leptonjobs.lepton.ai', '--wait=true', '--timeout=60s');
+  await using fleet = await Fleet.start(arena.plane, { times: QUICK_TIMES });
+  await arena.plane.kubectl('delete', 'crd', 'leptonjobs.lepton.ai', '--wait=true', '--timeout=60s');
   await new Promise((resolve) => setTimeout(resolve, 2000));
-  await installCrd(plane.api);
+  await installCrd(arena.plane.api);
   await fleet.submit('job');
   await podsOf(fleet, 3, 0);
 });

@@ -41,7 +41,7 @@ export async function makeNamespace(
 
 export const RESTRICTED = { 'pod-security.kubernetes.io/enforce': 'restricted' };
 
-type OperatorInput = Parameters<typeof operatorConfigSchema.parse>[0] & object;
+export type OperatorInput = Parameters<typeof operatorConfigSchema.parse>[0] & object;
 
 const QUICK: OperatorInput = {
   image: 'lepton/worker:test',
@@ -70,12 +70,19 @@ export class Fleet implements AsyncDisposable {
     kubeConfig?: KubeConfig,
     namespace = `test-${++namespaces}`,
   ): Promise<Fleet> {
-    const fleet = new Fleet(plane, namespace);
-    await plane.api
-      .create(NAMESPACES, { metadata: { name: namespace } })
-      .catch((error) => isStatus(error, 409) || Promise.reject(error));
+    const fleet = await Fleet.withoutOperator(plane, namespace);
     await fleet.startOperator(config, kubeConfig);
     return fleet;
+  }
+
+  static async withoutOperator(plane: ControlPlane, namespace = `test-${++namespaces}`): Promise<Fleet> {
+    const fleet = new Fleet(plane, namespace);
+    await makeNamespace(plane, namespace).catch((error) => isStatus(error, 409) || Promise.reject(error));
+    return fleet;
+  }
+
+  configOf(config: OperatorInput = {}): OperatorConfig {
+    return operatorConfigSchema.parse({ ...QUICK, namespaces: [this.namespace], ...config });
   }
 
   async startOperator(config: OperatorInput = {}, kubeConfig?: KubeConfig): Promise<Operator> {
@@ -92,11 +99,7 @@ export class Fleet implements AsyncDisposable {
   ): Operator {
     return new Operator({
       kubeConfig: kubeConfig ?? this.plane.kubeConfig(),
-      config: operatorConfigSchema.parse({
-        ...QUICK,
-        namespaces: [this.namespace],
-        ...config,
-      }) as OperatorConfig,
+      config: this.configOf(config),
       identity: 'test',
       version: 'test',
       log: (level, message, fields) => void this.log.push(`${level} ${message} ${JSON.stringify(fields)}`),
@@ -217,22 +220,27 @@ export class Fleet implements AsyncDisposable {
   }
 
   bind(pod: Pod, node: string): Promise<unknown> {
-    return this.plane.api.client.call({
-      method: 'POST',
-      path: pathOf(PODS, { ...pod.metadata, subresource: 'binding' }),
-      body: {
-        apiVersion: 'v1',
-        kind: 'Binding',
-        metadata: { name: pod.metadata.name },
-        target: { kind: 'Node', name: node },
-      },
-    });
+    return bind(this.plane, pod, node);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.operator?.stop();
     for (const coordinator of this.coordinators.values()) await coordinator.close();
   }
+}
+
+/** What a scheduler does. */
+export function bind(plane: ControlPlane, pod: Pod, node: string): Promise<unknown> {
+  return plane.api.client.call({
+    method: 'POST',
+    path: pathOf(PODS, { ...pod.metadata, subresource: 'binding' }),
+    body: {
+      apiVersion: 'v1',
+      kind: 'Binding',
+      metadata: { name: pod.metadata.name },
+      target: { kind: 'Node', name: node },
+    },
+  });
 }
 
 export const RUNNING = {
