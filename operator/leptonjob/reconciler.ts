@@ -216,7 +216,13 @@ class Reconciler {
     if (failure) throw failure;
     run.rejections = 0;
     const again = run.conflict ? run.conflict.untilMs - this.#options.nowMs() : undefined;
-    const wakeInMs = soonest(plan.kind === 'act' ? (plan.wakeInMs ?? again) : undefined, tellInMs);
+    // Of several times that a job is to be looked at the queue keeps the earliest: every pass asks for the next.
+    const lossInMs = this.#options.world.lossInMs(
+      seen.pods.map(({ node }) => node),
+      this.#options.nowMs(),
+    );
+    const planned = plan.kind === 'act' ? (plan.wakeInMs ?? again) : undefined;
+    const wakeInMs = soonest(soonest(planned, tellInMs), lossInMs);
     return wakeInMs === undefined ? {} : { wakeInMs: Math.max(1, wakeInMs) };
   }
 

@@ -126,6 +126,17 @@ export class World {
     return new Set(lost.map(({ metadata }) => metadata.name));
   }
 
+  /** Until the next of these nodes counts as lost; undefined where all are ready, or lost already. */
+  lossInMs(names: Iterable<string | undefined>, nowMs: number): number | undefined {
+    const limitMs = this.#options.config.times.nodeLostSeconds * 1000;
+    const left = [...new Set(names)].flatMap((name) => {
+      const node = name === undefined ? undefined : this.#silent.get(name);
+      const sinceMs = node && notReadyMs(node, nowMs);
+      return sinceMs === undefined || sinceMs >= limitMs ? [] : [limitMs - sinceMs];
+    });
+    return left.length === 0 ? undefined : Math.min(...left) + 1;
+  }
+
   #reflectChildren<T extends Stored>(
     resource: Resource,
     store: Store<T>,

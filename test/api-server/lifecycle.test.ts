@@ -1,8 +1,16 @@
 // The life of a LeptonJob on a real API server, one row per transition. Pods and coordinator do what the test says.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { CONFIG_MAPS, PODS, SECRETS, SERVICES, type Stored } from '../../operator/kube/objects.ts';
-import { LABELS } from '../../operator/leptonjob/names.ts';
+import {
+  CONFIG_MAPS,
+  type KubeObject,
+  NODES,
+  PODS,
+  SECRETS,
+  SERVICES,
+  type Stored,
+} from '../../operator/kube/objects.ts';
+import { LABELS, LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
 import type { Pod } from '../../operator/leptonjob/pod-view.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
@@ -190,6 +198,30 @@ test('the failure policy of the manifest comes first: a whole role restarts, a n
     ({ status }) => status?.excludedNodes?.length === 1,
   );
   assert.deepEqual(excluded.status?.excludedNodes, ['node-b']);
+});
+
+test('a node is silent, and the job is looked at before it counts as lost: its pods are replaced all the same', async () => {
+  const times = { progressSeconds: 0.05, stopSeconds: 5, nodeLostSeconds: 3, forceDeleteSeconds: 1 };
+  await using patient = await Fleet.start(plane, { times });
+  const metadata = { name: 'node-silent' };
+  await plane.api.create(NODES, { metadata, spec: { unschedulable: true } } as KubeObject);
+  const ready = (status: string): Promise<unknown> => {
+    const lastTransitionTime = new Date().toISOString();
+    const conditions = [{ type: 'Ready', status, lastTransitionTime }];
+    return plane.api.mergePatch(NODES, metadata, { status: { conditions } }, 'status');
+  };
+  await ready('True');
+  await patient.submit('silent');
+  const pods = await patient.expectPods('silent', 3);
+  await patient.bind(pods[1]!, metadata.name);
+  await patient.run('silent', { phase: 'Running', step: 1 });
+  await patient.phase('silent', 'Running');
+  await ready('Unknown');
+  const look = { metadata: { annotations: { look: 'now' } } };
+  await plane.api.mergePatch(LEPTON_JOBS, { namespace: patient.namespace, name: 'silent' }, look);
+  const { status } = await patient.expect('silent', 'replaced', ({ status }) => status?.attempt === 1);
+  assert.match(status?.message ?? '', /silent-worker-0: node node-silent is lost/);
+  assert.equal(status?.restarts, 0);
 });
 
 test('suspend asks for a checkpoint, deletes the pods and goes on later', async () => {
