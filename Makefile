@@ -2,7 +2,7 @@
 SHELL := bash
 LEVELS ?=
 
-.PHONY: help setup run test check e2e agreement crash-points bench bench-operator clean
+.PHONY: help setup run test check e2e e2e-long agreement crash-points bench bench-operator clean
 help:
 	@echo "make run      set up, then train examples/fashion-mnist with two workers and one parameter server"
 	@echo "make test     set up, then run every test (LEVELS='unit native' for some of: check native unit process api-server e2e examples sanitize)"
@@ -11,6 +11,7 @@ help:
 	@echo "make e2e      make a cluster of two nodes, install the chart, train on it (root on Linux)"
 	@echo "make agreement    what zod and a real API server think of 10,000 random manifests"
 	@echo "make crash-points    kill the operator's process before and after every write of every story (some 10 minutes)"
+	@echo "make e2e-long    make e2e with the operator away for ten minutes"
 	@echo "make bench    compare the engine's speed with PyTorch (installs it into the cache, about 5 GB)"
 	@echo "make bench-operator    measure the operator at scale, on a real API server with kwok's nodes, beside batch/v1 Jobs"
 	@echo "make clean    remove build/ and runs/ (the cache stays: LEPTON_CACHE or ~/.cache/lepton)"
@@ -35,6 +36,9 @@ agreement: setup
 
 crash-points: setup
 	@. scripts/environment.sh && LEPTON_CRASH_POINTS=processes "$$LEPTON_NODE" --test --test-reporter=spec test/api-server/crash-points.test.ts
+
+e2e-long: setup
+	@LEPTON_OPERATOR_AWAY_SECONDS=600 scripts/test.sh e2e
 
 bench: setup
 	@bench/run.sh

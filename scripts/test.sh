@@ -58,22 +58,9 @@ end_to_end() {
     echo "e2e: skipped: a cluster of our own needs root on Linux"
     return
   fi
-  local missing=()
-  for pair in containerd:containerd runc:runc ip:iproute2 busybox:busybox-static ctr:containerd; do
-    command -v "${pair%%:*}" >/dev/null 2>&1 || missing+=("${pair#*:}")
-  done
-  [ -e /usr/lib/cni/bridge ] || missing+=(containernetworking-plugins)
-  if [ ${#missing[@]} -gt 0 ]; then
-    echo "e2e: installing Debian's packages ${missing[*]}" >&2
-    apt-get install -y -q --no-install-recommends "${missing[@]}" >build/apt.log 2>&1 ||
-      { apt-get update -q >>build/apt.log 2>&1 && apt-get install -y -q --no-install-recommends "${missing[@]}" >>build/apt.log 2>&1; } ||
-      { tail -n 5 build/apt.log >&2; return 1; }
-  fi
-  test/cluster/build.sh 1.37 etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet coredns helm >/dev/null
-  # Inside there is no network but the cluster's own.
-  scripts/image.sh --prepare
-  scripts/datasets.sh >/dev/null
-  LEPTON_KUBERNETES=1.37 test/cluster/cluster.sh "$LEPTON_NODE" --test --test-timeout=900000 --test-reporter=spec test/e2e/*.test.ts
+  test/cluster/prepare.sh 1.37
+  local run=("$LEPTON_NODE" --test --test-timeout=900000 --test-reporter=spec)
+  LEPTON_KUBERNETES=1.37 test/cluster/cluster.sh "${run[@]}" test/e2e/end-to-end.test.ts
 }
 
 mkdir -p build

@@ -136,7 +136,9 @@ async function start(
     return path;
   };
   const certificate = join(folder, 'certificates', 'apiserver.crt');
-  await until('certificate of the API server', START_MS, () => readFile(certificate), apiServer);
+  // Written after the certificate, which may be half there: a client that reads that trusts nobody for ever.
+  const key = join(folder, 'certificates', 'apiserver.key');
+  await until('certificate of the API server', START_MS, () => readFile(key), apiServer);
   const api = new KubeApi(new KubeClient({ config: kubeConfig(), userAgent: 'lepton-test/1' }));
   const ready = () => api.client.call({ method: 'GET', path: '/api/v1/namespaces/default' });
   await until('API server', START_MS, ready, apiServer);
@@ -225,6 +227,7 @@ function apiServerFlags(
     `--audit-log-path=${join(folder, 'audit.log')}`,
     '--enable-priority-and-fairness=true',
     '--allow-privileged=true',
+    '--kubelet-preferred-address-types=InternalIP', // nobody knows the names of nodes
     // The address of this server as an endpoint of `kubernetes.default`: none may be a loopback address.
     ...(address === undefined ? ['--endpoint-reconciler-type=none'] : [`--advertise-address=${address}`]),
     ...gateFlags(options),

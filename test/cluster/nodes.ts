@@ -21,6 +21,10 @@ export interface Node {
   readonly kubelet: Daemon;
   readonly containerd: Daemon;
   startKubelet(): Daemon;
+  /** The node is there and nobody reaches it, nor it anybody. */
+  cut(): Promise<void>;
+  heal(): Promise<void>;
+  isReady(): Promise<boolean>;
   stop(): Promise<void>;
   ctr(...args: readonly string[]): Promise<string>;
 }
@@ -96,8 +100,19 @@ export async function startNode(
     await containerd.stop();
     await unmountBelow(folder);
   };
-  const node: Node = { name, folder, containerd, kubelet, startKubelet, stop, ctr };
-  await until(`${name} is ready`, 60_000, () => isReady(plane, name), node.kubelet);
+  const node: Node = {
+    name,
+    folder,
+    containerd,
+    kubelet,
+    startKubelet,
+    cut: () => ip(`link set ${name} down`),
+    heal: () => ip(`link set ${name} up`),
+    isReady: () => isReady(plane, name),
+    stop,
+    ctr,
+  };
+  await until(`${name} is ready`, 60_000, node.isReady, node.kubelet);
   return node;
 }
 
@@ -198,14 +213,12 @@ function kubeletConfig(folder: string, socket: string) {
   };
 }
 
-async function isReady(plane: ControlPlane, name: string): Promise<true | undefined> {
+async function isReady(plane: ControlPlane, name: string): Promise<boolean> {
   const node = await plane.api.client.call<{ status: { conditions: { type: string; status: string }[] } }>({
     method: 'GET',
     path: `/api/v1/nodes/${name}`,
   });
-  return (
-    node.status.conditions.some(({ type, status }) => type === 'Ready' && status === 'True') || undefined
-  );
+  return node.status.conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
 }
 
 /** Ends what runs, so that its control groups go as well. */

@@ -1,0 +1,190 @@
+// What happens to clusters, done to jobs that train: each ends as its policy says, with the weights of a job that nothing happened to.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PODS, pathOf, type Stored } from '../../operator/kube/objects.ts';
+import { podName } from '../../operator/leptonjob/names.ts';
+import { until } from '../cluster/daemon.ts';
+import { diskFull } from './disk-full.ts';
+import { digestOf, EVERY, type Fixture, type Manifest, SHORT, type Status } from './fixture.ts';
+import { namespaceDeleted } from './namespace-deleted.ts';
+import { Observer } from './observer.ts';
+import { operatorAway } from './operator-away.ts';
+
+const TIMEOUT = { timeout: 600_000 };
+
+export function faultsIn(fixture: () => Fixture): void {
+  test('a killed container of a worker: counted, replaced, no step is undone', TIMEOUT, async (context) => {
+    const { status, steps, log } = await disturbed(fixture(), 'worker-killed', (name) =>
+      killContainer(fixture(), podName(name, 'worker', 1)),
+    );
+    context.diagnostic(told(status, steps));
+    assert.equal(status.restarts, 1);
+    assertNothingUndone(steps, log);
+  });
+
+  test(
+    'a killed container of the parameter server: the newest checkpoint is lost work at most',
+    TIMEOUT,
+    async (context) => {
+      let newest = 0;
+      const { status, steps, log } = await disturbed(fixture(), 'server-killed', async (name) => {
+        const written = ({ checkpoint }: Status): boolean => (checkpoint?.step ?? 0) >= EVERY;
+        const before = await fixture().status(name, 'has a checkpoint', written);
+        newest = before.checkpoint?.step ?? 0;
+        await killContainer(fixture(), podName(name, 'server', 0));
+      });
+      context.diagnostic(told(status, steps));
+      assert.equal(status.restarts, 1);
+      const from = Number(/"job goes on from a checkpoint".*?"step":(\d+)/.exec(log)?.[1]);
+      assert.ok(from >= newest, `went on from step ${from}, step ${newest} was kept`);
+      // The cut of one checkpoint may still be on its way to the disk when the next is due.
+      const furthest = Math.max(...steps.steps.filter((step) => step < 400), from);
+      context.diagnostic(`went on from step ${from}; steps ${steps.steps.join(' ')}`);
+      assert.ok(steps.undone < 2 * EVERY, `${steps.undone} steps undone of ${furthest}`);
+    },
+  );
+
+  test('an evicted worker: replaced, not counted, no step is undone', TIMEOUT, async (context) => {
+    const { status, steps, log } = await disturbed(fixture(), 'worker-evicted', (name) =>
+      evict(fixture(), podName(name, 'worker', 0)),
+    );
+    context.diagnostic(told(status, steps));
+    assert.equal(status.restarts, 0);
+    assertNothingUndone(steps, log);
+  });
+
+  test(
+    'a lost node: its workers are replaced elsewhere, once each, not counted, no step is undone',
+    TIMEOUT,
+    async (context) => {
+      const [, second] = fixture().cluster.nodes;
+      const lost = second!;
+      const startedMs = Date.now();
+      try {
+        const { status, steps, log } = await disturbed(
+          fixture(),
+          'node-lost',
+          async (name) => {
+            await until('its workers are on the second node', 10_000, async () => {
+              const nodes = await Promise.all(
+                [0, 1].map((rank) => nodeOf(fixture(), podName(name, 'worker', rank))),
+              );
+              return nodes.every((node) => node === lost.name) || undefined;
+            });
+            await lost.cut();
+          },
+          workersOnSecondNode,
+        );
+        context.diagnostic(`${told(status, steps)}, ${Math.round((Date.now() - startedMs) / 1000)} s`);
+        assert.equal(status.restarts, 0);
+        assert.equal(status.attempt, 1, 'lost together, replaced together');
+        assert.equal(await lost.isReady(), false, 'the node was away until the end');
+        assertNothingUndone(steps, log);
+        assert.deepEqual([...steps.pods.keys()].sort(), [
+          'server-0@0',
+          'worker-0@0',
+          'worker-0@1',
+          'worker-1@0',
+          'worker-1@1',
+        ]);
+      } finally {
+        await lost.heal();
+      }
+      await until('the node is back', 60_000, async () => (await lost.isReady()) || undefined);
+      await until('what ran there has ended', 60_000, async () => {
+        const running = await lost.ctr(
+          'containers',
+          'list',
+          '-q',
+          'labels."io.kubernetes.pod.namespace"==default',
+        );
+        return running.trim() === '' || undefined;
+      });
+    },
+  );
+
+  operatorAway(fixture);
+  diskFull(fixture);
+  namespaceDeleted(fixture);
+}
+
+interface Disturbed {
+  readonly status: Status;
+  readonly steps: Observer;
+  /** Of the coordinator that ended the job. */
+  readonly log: string;
+}
+
+async function disturbed(
+  fixture: Fixture,
+  name: string,
+  disturb: (name: string) => Promise<void>,
+  change?: (manifest: Manifest) => void,
+): Promise<Disturbed> {
+  const expected = await fixture.undisturbed();
+  const sets = [...SHORT, 'cleanPodPolicy=None']; // so that the log outlives the job's end
+  const output = await fixture.submit(name, { sets, ...(change ? { change } : {}) });
+  await using observer = new Observer(fixture, name);
+  await fixture.training(name);
+  await disturb(name);
+  const status = await fixture.succeeded(name);
+  observer.assertOnePodEach();
+  assert.equal(await digestOf(output), expected, `${name}: weights`);
+  const log = await fixture.plane.kubectl('logs', podName(name, 'server', 0));
+  await fixture.plane.kubectl('delete', 'leptonjob', name, '--timeout=60s');
+  return { status, steps: observer, log };
+}
+
+function assertNothingUndone({ undone }: Observer, log: string): void {
+  assert.equal(undone, 0, 'steps undone');
+  assert.doesNotMatch(log, /goes on from a checkpoint/);
+}
+
+function told({ restarts, goodput }: Status, { undone }: Observer): string {
+  return `${restarts} restarts, ${undone} steps undone, goodput ${JSON.stringify(goodput)}`;
+}
+
+/** SIGKILL to the process of a pod, as the kernel's out-of-memory killer would. */
+async function killContainer({ plane, cluster }: Fixture, name: string): Promise<void> {
+  type Running = Stored & { status: { containerStatuses: { containerID: string }[] } };
+  const { status } = await plane.api.get<Running>(PODS, { namespace: 'default', name });
+  const id = status.containerStatuses[0]!.containerID.replace('containerd://', '');
+  for (const node of cluster.nodes)
+    await node.ctr('tasks', 'kill', '--signal', 'SIGKILL', id).catch(() => {});
+}
+
+async function evict({ plane }: Fixture, name: string): Promise<void> {
+  await plane.api.client.call({
+    method: 'POST',
+    path: pathOf(PODS, { namespace: 'default', name, subresource: 'eviction' }),
+    body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace: 'default' } },
+  });
+}
+
+async function nodeOf({ plane }: Fixture, name: string): Promise<string | undefined> {
+  const pod = await plane.api.get<Stored & { spec: { nodeName?: string } }>(PODS, {
+    namespace: 'default',
+    name,
+  });
+  return pod.spec.nodeName;
+}
+
+/** Both workers on the second node while it is there, the parameter server on the first. */
+function workersOnSecondNode({ spec }: Manifest): void {
+  const prefer = (node: string) => ({
+    nodeAffinity: {
+      preferredDuringSchedulingIgnoredDuringExecution: [
+        {
+          weight: 100,
+          preference: {
+            matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [node] }],
+          },
+        },
+      ],
+    },
+  });
+  const template = spec.worker.template.spec;
+  template.terminationGracePeriodSeconds = 5;
+  spec.parameterServer.template = { spec: { ...template, affinity: prefer('node-1') } };
+  template.affinity = prefer('node-2');
+}
