@@ -12,6 +12,8 @@ export const COMMAND_ERROR_CODES = [
   'CLUSTER_REFUSED',
   'NO_JOB',
   'NO_POD',
+  'NO_TEST_CLUSTER',
+  'TEST_CLUSTER_FAILED',
 ] as const;
 
 export type CommandErrorCode = (typeof COMMAND_ERROR_CODES)[number];
@@ -37,7 +39,12 @@ export const EXIT = {
   terminated: 143,
 } as const;
 
-const REFUSALS = new Set<CommandErrorCode>(['USAGE', 'OUTPUT_NOT_EMPTY', 'NOTHING_TO_RESUME']);
+const REFUSALS = new Set<CommandErrorCode>([
+  'USAGE',
+  'OUTPUT_NOT_EMPTY',
+  'NOTHING_TO_RESUME',
+  'NO_TEST_CLUSTER',
+]);
 
 export function exitCodeOf(error: unknown): number {
   if (error instanceof ManifestError) return EXIT.refused;

@@ -1,6 +1,7 @@
 // The tree of commands. Each command's options and action are in its own file.
 import { Command } from 'commander';
 import { deleteCommand, resumeCommand, scaleCommand, suspendCommand } from './commands/change-job.ts';
+import { clusterCommand } from './commands/cluster.ts';
 import { datasetsCommand } from './commands/datasets.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { inspectCommand } from './commands/inspect.ts';
@@ -29,6 +30,7 @@ export const COMMANDS = {
   resume: resumeCommand,
   scale: scaleCommand,
   delete: deleteCommand,
+  cluster: clusterCommand,
 } as const satisfies Record<string, (outcome: Outcome) => Command>;
 
 /** Never ends the process: help, version and wrong usage throw a CommanderError. */

@@ -61,6 +61,7 @@ end_to_end() {
   test/cluster/prepare.sh 1.37
   local run=("$LEPTON_NODE" --test --test-timeout=900000 --test-reporter=spec)
   LEPTON_KUBERNETES=1.37 test/cluster/cluster.sh "${run[@]}" test/e2e/end-to-end.test.ts
+  "${run[@]}" test/e2e/cluster-command.test.ts
 }
 
 mkdir -p build
