@@ -1,18 +1,9 @@
 // Another number of workers for a run that goes on: recorded first, then asked of the coordinator until it says that it trains with
 // them. Decides only; the rules stand among those of plan.ts.
-import type { LeptonJobStatus } from '../../crds/status.ts';
-import type { JobEvent, Limits, Plan, PodView, Seen, Step } from './job.ts';
-
-/** How many workers have places: during a change those that are to leave and those that are to come as well. */
-export function placedWorkers({ job }: Pick<Seen, 'job'>, { worker, resizing }: LeptonJobStatus): number {
-  return Math.max(worker?.replicas ?? job.spec.worker.replicas, resizing?.to ?? 0);
-}
-
-/** Pods of the job, without those of workers that it does without. */
-export function placedPods(seen: Seen, status: LeptonJobStatus): readonly PodView[] {
-  const workers = placedWorkers(seen, status);
-  return seen.pods.filter(({ role, rank }) => role === 'server' || rank < workers);
-}
+import type { LeptonJobStatus } from '../../../crds/status.ts';
+import type { Limits, Plan, PodView, Seen, Step } from '../job.ts';
+import { record } from './decision.ts';
+import { coordinatorOf, placedPods, placedWorkers } from './places.ts';
 
 /** Another number is asked for: also while a change is under way, which then has another end. */
 export function resize({ job, nowMs }: Seen, status: LeptonJobStatus): Plan | undefined {
@@ -109,12 +100,4 @@ function isAbove({ role, rank }: PodView, workers: number): boolean {
 
 function isOverdue({ since }: Resizing, nowMs: number, { stopMs }: Limits): boolean {
   return nowMs - Date.parse(since) > stopMs;
-}
-
-function coordinatorOf(pods: readonly PodView[]): PodView | undefined {
-  return pods.find(({ role, rank }) => role === 'server' && rank === 0);
-}
-
-function record(status: LeptonJobStatus, events: readonly JobEvent[]): Plan {
-  return { kind: 'record', status, events };
 }

@@ -1,0 +1,43 @@
+// What is created, and in which order: once no rule has anything against it.
+import type { LeptonJobStatus } from '../../../crds/status.ts';
+import { gather, hold } from '../gang/rules.ts';
+import type { Plan, Seen, Step } from '../job.ts';
+import { podName } from '../names.ts';
+import { act, record } from './decision.ts';
+import { activeMs, timeOf } from './lifetime.ts';
+import { placedWorkers, placesOf } from './places.ts';
+import { steer } from './resizing.ts';
+
+/** What is missing: children, the gang, and every pod whose place is not taken. */
+export function assemble(seen: Seen, status: LeptonJobStatus): Plan {
+  const { job, pods, missing, nowMs } = seen;
+  const children = missing.map((child): Step => ({ kind: 'createChild', child }));
+  const gathering = gather(seen, status);
+  if (gathering) return withChildren(gathering, children);
+  const waitMs = timeOf(status.backOffUntil, nowMs) - nowMs;
+  if (waitMs > 0) return act(status, children, waitMs);
+  const taken = new Set(pods.map(({ name }) => name));
+  const places = placesOf(job.spec.parameterServer.replicas, placedWorkers(seen, status));
+  const newcomers = places
+    .filter(({ role, rank }) => !taken.has(podName(job.metadata.name, role, rank)))
+    .map(({ role, rank }): Step => ({ kind: 'createPod', role, rank, attempt: status.attempt ?? 0 }));
+  const changing = [...children, ...steer(seen, status)];
+  const wakeInMs = changing.length > 0 || status.resizing ? 1000 : undefined;
+  if (newcomers.length > 0)
+    return withChildren(hold(seen, status) ?? act(status, newcomers, wakeInMs), changing);
+  if (wakeInMs !== undefined) return act(status, changing, wakeInMs);
+  if (!status.assembled) return record({ ...status, assembled: true }, []);
+  return act(status, [], deadlineInMs(job.spec.activeDeadlineSeconds, status, nowMs));
+}
+
+function withChildren(plan: Plan, children: readonly Step[]): Plan {
+  return plan.kind === 'act' ? { ...plan, steps: [...children, ...plan.steps] } : plan;
+}
+
+function deadlineInMs(
+  seconds: number | undefined,
+  status: LeptonJobStatus,
+  nowMs: number,
+): number | undefined {
+  return seconds === undefined ? undefined : Math.max(1, seconds * 1000 - activeMs(status, nowMs));
+}
