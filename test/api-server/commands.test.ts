@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
 import { installCrd } from '../cluster/install-crd.ts';
-import { Fleet } from './fleet.ts';
+import { Fleet, RUNNING } from './fleet.ts';
 
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
 const MANIFEST = `apiVersion: lepton.ai/v1alpha1
@@ -68,6 +68,9 @@ test('submit, jobs, status, suspend, resume, scale, delete', async () => {
   assert.match(stdout, /typed-worker-1\s+Running/);
   assert.match(stdout, /SuccessfulCreatePod\s+created pods typed-server-0, typed-worker-0, typed-worker-1/);
   assert.equal((await lepton('scale', 'typed', '--workers', '3')).code, 0);
+  const newcomer = (await fleet.expectPods('typed', 4)).at(-1)!;
+  await fleet.setStatus(newcomer, RUNNING);
+  fleet.coordinators.get('typed')!.say({ workerCount: 3 });
   await fleet.expect('typed', 'three workers', ({ status }) => status?.worker?.replicas === 3);
   assert.equal((await lepton('suspend', 'typed')).code, 0);
   await fleet.phase('typed', 'Suspended');
