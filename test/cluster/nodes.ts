@@ -27,6 +27,8 @@ export interface Node {
   isReady(): Promise<boolean>;
   stop(): Promise<void>;
   ctr(...args: readonly string[]): Promise<string>;
+  /** Containers of pods of a namespace that run; those that have ended are kept for a while. */
+  runningOf(namespace: string): Promise<string[]>;
 }
 
 /** The bridge that everything meets on. */
@@ -109,6 +111,7 @@ export async function startNode(
     cut: () => ip(`link set ${name} down`),
     heal: () => ip(`link set ${name} up`),
     isReady: () => isReady(plane, name),
+    runningOf: (namespace) => runningOf(ctr, namespace),
     stop,
     ctr,
   };
@@ -219,6 +222,13 @@ async function isReady(plane: ControlPlane, name: string): Promise<boolean> {
     path: `/api/v1/nodes/${name}`,
   });
   return node.status.conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
+}
+
+async function runningOf(ctr: Node['ctr'], namespace: string): Promise<string[]> {
+  const tasks = (await ctr('tasks', 'list')).split('\n').map((line) => line.split(/\s+/));
+  const running = new Set(tasks.flatMap(([id, , status]) => (status === 'RUNNING' ? [id] : [])));
+  const of = `labels."io.kubernetes.pod.namespace"==${namespace}`;
+  return (await ctr('containers', 'list', '-q', of)).split('\n').filter((id) => running.has(id));
 }
 
 /** Ends what runs, so that its control groups go as well. */

@@ -92,13 +92,7 @@ export function faultsIn(fixture: () => Fixture): void {
       }
       await until('the node is back', 60_000, async () => (await lost.isReady()) || undefined);
       await until('what ran there has ended', 60_000, async () => {
-        const running = await lost.ctr(
-          'containers',
-          'list',
-          '-q',
-          'labels."io.kubernetes.pod.namespace"==default',
-        );
-        return running.trim() === '' || undefined;
+        return (await lost.runningOf('default')).length === 0 || undefined;
       });
     },
   );
