@@ -1,0 +1,79 @@
+// What a job has to do and how far it has come: the plan that its workers agree on, the ledger of its steps, the sum of its norms.
+// Sends nothing and tells nobody.
+import type { RoleConfig } from '../../protos/role-config.ts';
+import { planChunks, planShards } from '../protocol/chunks.ts';
+import { Ledger } from '../protocol/ledger.ts';
+import { NormSum } from '../protocol/norm.ts';
+import { type Pace, paceOf } from '../protocol/pace.ts';
+import { type Plan, parsePlan } from './plan.ts';
+
+export class Account {
+  readonly #config: RoleConfig;
+  #text = '';
+  #plan: Plan | undefined;
+  #ledger: Ledger | undefined;
+  #norm: NormSum | undefined;
+  #stopAsked = false;
+
+  constructor(config: RoleConfig) {
+    this.#config = config;
+  }
+
+  /** The plan as its worker wrote it; empty before there is one. */
+  get text(): string {
+    return this.#text;
+  }
+
+  /** There is one from the first worker on. */
+  get plan(): Plan {
+    return this.#plan!;
+  }
+
+  /** Undefined before the first worker has come. */
+  get ledger(): Ledger | undefined {
+    return this.#ledger;
+  }
+
+  get norm(): NormSum | undefined {
+    return this.#norm;
+  }
+
+  /** Throws BAD_MESSAGE, and is as it was. */
+  adopt(text: string): void {
+    const plan = parsePlan(text);
+    this.#text = text;
+    this.#plan = plan;
+    if (plan.clip.norm !== undefined) this.#norm = new NormSum(this.trainableServers(), plan.clip.norm);
+  }
+
+  /** Steps and shares are counted for one number of workers. */
+  open(workers: number): Ledger {
+    const { steps, stepsPerEpoch } = this.pace(workers);
+    const ledger = new Ledger({
+      workers,
+      steps,
+      stepsPerEpoch,
+      checkpointEvery: this.#config.spec.checkpoint.everySteps,
+      evaluates: this.plan.evaluateSamples > 0,
+    });
+    if (this.#stopAsked) ledger.step({ kind: 'stop' });
+    this.#ledger = ledger;
+    return ledger;
+  }
+
+  pace(workers: number): Pace {
+    return paceOf(this.plan, workers);
+  }
+
+  /** Also of every ledger that is opened from now on. */
+  stop(): void {
+    this.#stopAsked = true;
+  }
+
+  trainableServers(): number[] {
+    const { servers, testing } = this.#config;
+    return planShards(planChunks(this.plan.layout, testing.chunkLength), servers.length)
+      .filter(({ chunks }) => chunks.some(({ state }) => !state))
+      .map(({ server }) => server);
+  }
+}
