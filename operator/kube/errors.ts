@@ -29,6 +29,16 @@ export function isStatus(error: unknown, ...statuses: readonly number[]): error 
   return error instanceof ApiError && statuses.includes(error.status);
 }
 
+/** Undefined where the server answers with one of these. */
+export async function ignoring<T>(statuses: readonly number[], work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (isStatus(error, ...statuses)) return undefined;
+    throw error;
+  }
+}
+
 /** From an answer's body: a metav1.Status where it is one. */
 export function apiErrorOf(what: string, status: number, body: string, retryAfter?: string): ApiError {
   let reason = `HTTP ${status}`;

@@ -1,41 +1,28 @@
-// Carries out the steps of a plan. A child that exists already is as good as made, if it is this job's; if it is somebody else's it
-// is left alone and reported. Decides nothing else.
+// Carries out the steps of a plan. How an object is made, and whose one is that exists already, is in create.ts. Decides nothing.
 import type { OperatorConfig } from '../config.ts';
-import type { KubeApi } from '../kube/api.ts';
-import { type ApiError, isStatus } from '../kube/errors.ts';
-import {
-  CONFIG_MAPS,
-  controllerOf,
-  type KubeObject,
-  NETWORK_POLICIES,
-  type ObjectMeta,
-  PODS,
-  type Resource,
-  SECRETS,
-  SERVICES,
-  type Stored,
-} from '../kube/objects.ts';
+import { ignoring, isStatus } from '../kube/errors.ts';
+import { CONFIG_MAPS, NETWORK_POLICIES, PODS, SECRETS, SERVICES } from '../kube/objects.ts';
 import { compareVersions } from '../kube/store.ts';
 import { makeCertificates } from './certificates.ts';
 import { configMapOf, networkPolicyOf, secretOf, serviceOf } from './children.ts';
+import { Creator, type CreatorOptions } from './create.ts';
 import type { GangTask } from './gang/gang-view.ts';
 import type { Gangs } from './gang/gangs.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Step } from './job.ts';
-import { LABELS, LEPTON_JOBS, podName } from './names.ts';
-import { childMetadata, nextWorkersOf, ownerOf, type Place, podLabelsOf, podOf, workersOf } from './pod.ts';
+import { nextWorkersOf, workersOf } from './job-config.ts';
+import { LEPTON_JOBS } from './names.ts';
+import { childMetadata, type Place } from './ownership.ts';
+import { podOf } from './pod.ts';
 import { identityFrom, type Run, type Runs } from './runs.ts';
 import type { World } from './world.ts';
 
 type PodDeletion = Extract<Step, { kind: 'deletePod' }>;
 
-export interface ApplyOptions {
-  readonly api: KubeApi;
+export interface ApplyOptions extends CreatorOptions {
   readonly world: Pick<World, 'pods'>;
   readonly config: OperatorConfig;
   readonly runs: Runs;
   readonly gangs: Pick<Gangs, 'memberOf'>;
-  readonly nowMs: () => number;
-  readonly announce: (job: LeptonJobObject, event: JobEvent) => void;
 }
 
 /** Names of pods, for people. */
@@ -44,18 +31,17 @@ interface Done {
   readonly deleted: string[];
 }
 
-const CONFLICT_MS = 30_000;
 const LISTED = 8;
-/** As long as that is believed without asking again. */
-const NAMESPACE_ENDS_MS = 60_000;
 /** Steps of one job that are under way at once. */
 const AT_ONCE = 32;
 
 export class Applier {
   readonly #options: ApplyOptions;
+  readonly #creator: Creator;
 
   constructor(options: ApplyOptions) {
     this.#options = options;
+    this.#creator = new Creator(options);
   }
 
   /** Children before pods, which need them. Throws ApiError; what was done until then stays done. */
@@ -108,36 +94,9 @@ export class Applier {
     tell('SuccessfulDeletePod', 'deleted', deleted.toSorted());
   }
 
-  /**
-   * Whether a pod that no watch knows exists all the same: the store is behind, or somebody took the pod's labels, which are given
-   * back.
-   */
-  async stillThere(job: LeptonJobObject, place: Omit<Place, 'attempt'> | undefined): Promise<boolean> {
-    if (!place) return false;
-    const { api } = this.#options;
-    const { namespace } = job.metadata;
-    const name = podName(job.metadata.name, place.role, place.rank);
-    const pod = await ignoring([404], api.get<Stored>(PODS, { namespace, name }));
-    if (!pod || !isOf(job, pod)) return false;
-    await this.#repair(job, PODS, pod, podLabelsOf(job, { ...place, attempt: job.status?.attempt ?? 0 }));
-    return true;
-  }
-
-  /** Gives back what somebody took: without its labels no watch shows the object, without its owner nobody would delete it. */
-  async #repair(
-    job: LeptonJobObject,
-    resource: Resource,
-    found: Stored,
-    wanted: ObjectMeta['labels'] = {},
-  ): Promise<void> {
-    const { labels: known = {}, ownerReferences = [], uid, resourceVersion } = found.metadata;
-    const labels = Object.fromEntries(Object.entries(wanted).filter(([name]) => known[name] === undefined));
-    const orphaned = controllerOf(found) === undefined;
-    if (Object.keys(labels).length === 0 && !orphaned) return;
-    // The whole list of owners is written: on condition that it is the one that was read.
-    const owners = orphaned ? { resourceVersion, ownerReferences: [...ownerReferences, ownerOf(job)] } : {};
-    const metadata = { uid, labels, ...owners };
-    await ignoring([404, 409], this.#options.api.mergePatch(resource, found.metadata, { metadata }));
+  /** Whether a pod that no watch knows exists all the same. */
+  stillThere(job: LeptonJobObject, place: Omit<Place, 'attempt'> | undefined): Promise<boolean> {
+    return this.#creator.stillThere(job, place);
   }
 
   async #step(job: LeptonJobObject, run: Run, step: Step, done: Done): Promise<void> {
@@ -154,7 +113,7 @@ export class Applier {
           await ignoring([404, 409], api.delete(resource, job.metadata, { uid }));
         return;
       case 'createPod': {
-        const pod = await this.#create(job, run, PODS, podOf(job, step, config, gangs.memberOf(job)));
+        const pod = await this.#creator.create(job, run, PODS, podOf(job, step, config, gangs.memberOf(job)));
         if (pod) {
           run.writtenPod = later(run.writtenPod, pod.metadata.resourceVersion);
           done.created.push(pod.metadata.name);
@@ -194,20 +153,21 @@ export class Applier {
   async #createChild(job: LeptonJobObject, run: Run, child: ChildKind): Promise<void> {
     switch (child) {
       case 'service':
-        await this.#create(job, run, SERVICES, serviceOf(job));
+        await this.#creator.create(job, run, SERVICES, serviceOf(job));
         return;
       case 'config':
-        await this.#create(job, run, CONFIG_MAPS, configMapOf(job, workersOf(job)));
+        await this.#creator.create(job, run, CONFIG_MAPS, configMapOf(job, workersOf(job)));
         return;
       case 'nextConfig':
-        await this.#create(job, run, CONFIG_MAPS, configMapOf(job, nextWorkersOf(job)));
+        await this.#creator.create(job, run, CONFIG_MAPS, configMapOf(job, nextWorkersOf(job)));
         return;
       case 'networkPolicy':
-        await this.#create(job, run, NETWORK_POLICIES, networkPolicyOf(job));
+        await this.#creator.create(job, run, NETWORK_POLICIES, networkPolicyOf(job));
         return;
       case 'certificates': {
         const files = await makeCertificates(job.metadata.uid, this.#options.nowMs());
-        if (await this.#create(job, run, SECRETS, secretOf(job, files))) run.identity = identityFrom(files);
+        if (await this.#creator.create(job, run, SECRETS, secretOf(job, files)))
+          run.identity = identityFrom(files);
         else await this.#options.runs.findCertificates(job);
       }
     }
@@ -218,84 +178,11 @@ export class Applier {
     const { resource, spec } = task;
     if (task.kind === 'create') {
       const object = { metadata: childMetadata(job, job.metadata.name), spec };
-      await this.#create(job, run, resource, object);
+      await this.#creator.create(job, run, resource, object);
       return;
     }
     const { resourceVersion } = task;
     await this.#options.api.mergePatch(resource, job.metadata, { metadata: { resourceVersion }, spec });
-  }
-
-  /** Undefined where it was there already. */
-  async #create(
-    job: LeptonJobObject,
-    run: Run,
-    resource: Resource,
-    object: KubeObject,
-  ): Promise<Stored | undefined> {
-    try {
-      return await this.#options.api.create(resource, object);
-    } catch (error) {
-      if (isStatus(error, 409)) await this.#mustBeOurs(job, run, resource, object);
-      else if (isRefusal(error)) this.#rejected(job, run, error);
-      else throw error;
-      return undefined;
-    }
-  }
-
-  async #mustBeOurs(
-    job: LeptonJobObject,
-    run: Run,
-    resource: Resource,
-    { metadata }: KubeObject,
-  ): Promise<void> {
-    const found = await ignoring([404], this.#options.api.get<Stored>(resource, metadata));
-    if (!found) return;
-    if (resource === SECRETS) {
-      // There is no right to change secrets: one without its owner is reported.
-      if (controllerOf(found)?.uid === job.metadata.uid) return;
-    } else if (isOf(job, found)) {
-      await this.#repair(job, resource, found, metadata.labels);
-      return;
-    }
-    // One that the deletion of an earlier job of this name has not reached yet goes by itself.
-    if (found.metadata.deletionTimestamp !== undefined) return;
-    const message = `${resource.kind} ${metadata.name} exists and does not belong to this job: it is left as it is`;
-    run.conflict = { message, untilMs: this.#options.nowMs() + CONFLICT_MS };
-    this.#options.announce(job, { type: 'Warning', reason: 'NameConflict', message });
-  }
-
-  /** Quota, admission, validation: the server's words go to the status, and it is tried again. */
-  #rejected(job: LeptonJobObject, run: Run, error: ApiError): never {
-    const on = /exceeded quota/.test(error.message) ? 'Quota' : 'Admission';
-    run.rejected = { on, message: error.message.slice(0, 2048) };
-    if (isTerminating(error)) run.namespaceEndsUntilMs = this.#options.nowMs() + NAMESPACE_ENDS_MS;
-    this.#options.announce(job, { type: 'Warning', reason: 'FailedCreatePod', message: error.message });
-    throw error;
-  }
-}
-
-/** By its owner; where somebody took that, by the identity of the job that its label keeps. */
-function isOf(job: LeptonJobObject, found: Stored): boolean {
-  const owner = controllerOf(found);
-  return (owner ? owner.uid : found.metadata.labels?.[LABELS.jobUid]) === job.metadata.uid;
-}
-
-/** Of quota, admission or validation; a webhook that cannot be asked is one that does not agree. */
-function isRefusal(error: unknown): error is ApiError {
-  return isStatus(error, 400, 403, 422) || (isStatus(error, 500) && /calling webhook/.test(error.message));
-}
-
-/** The namespace is being deleted: nothing can be created in it any more. */
-function isTerminating(error: ApiError): boolean {
-  return error.status === 403 && /because it is being terminated/.test(error.message);
-}
-
-async function ignoring<T>(statuses: readonly number[], work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (isStatus(error, ...statuses)) return undefined;
-    throw error;
   }
 }
 

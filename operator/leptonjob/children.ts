@@ -1,6 +1,7 @@
 // The objects of a job beside its pods: service, config, certificates, network policy. Pure.
 import type { KubeObject } from '../kube/objects.ts';
 import type { LeptonJobObject } from './job.ts';
+import { jobConfigOf } from './job-config.ts';
 import {
   certificatesName,
   configName,
@@ -9,7 +10,7 @@ import {
   SERVER_PORT,
   serviceName,
 } from './names.ts';
-import { childMetadata, jobConfigOf } from './pod.ts';
+import { childMetadata } from './ownership.ts';
 
 /** Headless: names of the pods, also before they are ready, since they look for each other to become so. */
 export function serviceOf(job: LeptonJobObject): KubeObject {

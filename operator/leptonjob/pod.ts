@@ -1,134 +1,26 @@
 // The pod of one place in a job: the user's template, with what the role needs merged in. Pure.
-import { createHash } from 'node:crypto';
-import type { JobConfigInput } from '../../protos/role-config.ts';
 import type { OperatorConfig } from '../config.ts';
-import type { KubeObject, OwnerReference } from '../kube/objects.ts';
-import { DEFAULT_OUTPUT } from './describe.ts';
+import type { KubeObject } from '../kube/objects.ts';
 import type { Membership } from './gang/backend.ts';
 import type { LeptonJobObject } from './job.ts';
+import { configFor, outputFolderOf, TLS_FOLDER } from './job-config.ts';
 import {
   CONTAINER,
   certificatesName,
   configName,
-  LABELS,
-  LEPTON_JOBS,
   podName,
   type Role,
   SERVER_PORT,
   serviceName,
 } from './names.ts';
+import { childMetadata, type Place, podLabelsOf } from './ownership.ts';
+import { affinityOf, resourcesOf, tolerationsOf } from './placement.ts';
 import { hardened, restricted, templateOf } from './template.ts';
 
 type Json = Record<string, unknown>;
 
-export interface Place {
-  readonly role: Role;
-  readonly rank: number;
-  readonly attempt: number;
-}
-
 const CONFIG_FOLDER = '/etc/lepton/job';
-const TLS_FOLDER = '/etc/lepton/tls';
 const GRACE_SECONDS = 30;
-const GIVE_UP_SECONDS = 3600;
-
-/** What all processes of a job are told, and the digest that names it. */
-export interface JobConfig {
-  readonly content: JobConfigInput;
-  readonly digest: string;
-}
-
-/** A job as the server gave it never changes: one config each per number of workers, however many pods ask. */
-const configs = new WeakMap<LeptonJobObject, Map<number, JobConfig>>();
-
-export function jobConfigOf(job: LeptonJobObject, workers: number = workersOf(job)): JobConfig {
-  const ofJob = configs.get(job) ?? new Map<number, JobConfig>();
-  configs.set(job, ofJob);
-  const known = ofJob.get(workers);
-  if (known) return known;
-  const content = contentOf(job, workers);
-  const digest = createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 8);
-  const made = { content, digest };
-  ofJob.set(workers, made);
-  return made;
-}
-
-/** Of the present run. */
-export function workersOf({ spec, status }: LeptonJobObject): number {
-  return status?.worker?.replicas ?? spec.worker.replicas;
-}
-
-/** Of the run as it is to go on where workers are to come: those are told this number, everybody else the present one. */
-export function nextWorkersOf(job: LeptonJobObject): number {
-  return Math.max(workersOf(job), job.status?.resizing?.to ?? 0);
-}
-
-function contentOf(job: LeptonJobObject, workers: number): JobConfigInput {
-  const { name, namespace, uid } = job.metadata;
-  const { spec } = job;
-  const directory = outputFolderOf(job);
-  const servers = Array.from(
-    { length: spec.parameterServer.replicas },
-    (_, rank) => `${podName(name, 'server', rank)}.${serviceName(name)}.${namespace}.svc:${SERVER_PORT}`,
-  );
-  const { template: _, ...worker } = spec.worker;
-  const { template: _2, ...parameterServer } = spec.parameterServer;
-  return {
-    job: { name, run: job.status?.run ?? '' },
-    workers,
-    servers,
-    listen: `0.0.0.0:${SERVER_PORT}`,
-    security: { kind: 'mutualTls', jobUid: uid, directory: TLS_FOLDER },
-    spec: { ...spec, worker: { ...worker, replicas: workers }, parameterServer, suspend: false },
-    seed: spec.training.seed,
-    directory,
-    checkpointUri: spec.checkpoint.uri ?? `${directory.replace(/\/$/, '')}/checkpoints`,
-    lastWordsFile: '/dev/termination-log',
-    // The operator knows whom everybody waits for; those who only wait must not give up before it has acted.
-    deadlines: { stallSeconds: Math.max(GIVE_UP_SECONDS, 2 * (spec.failurePolicy.stallSeconds ?? 0)) },
-  };
-}
-
-function outputFolderOf({ spec }: LeptonJobObject): string {
-  return (spec.output.uri ?? DEFAULT_OUTPUT).replace(/^file:\/\//, '');
-}
-
-function configFor(job: LeptonJobObject, { role, rank }: Place): JobConfig {
-  const present = workersOf(job);
-  return jobConfigOf(job, role === 'worker' && rank >= present ? nextWorkersOf(job) : present);
-}
-
-export function ownerOf({ metadata }: LeptonJobObject): OwnerReference {
-  const { apiVersion, kind } = LEPTON_JOBS;
-  return {
-    apiVersion,
-    kind,
-    name: metadata.name,
-    uid: metadata.uid,
-    controller: true,
-    blockOwnerDeletion: true,
-  };
-}
-
-/** Labels of every object of a job. */
-export function labelsOf({ metadata }: LeptonJobObject): Record<string, string> {
-  return {
-    'app.kubernetes.io/name': 'lepton',
-    'app.kubernetes.io/instance': metadata.name,
-    'app.kubernetes.io/managed-by': 'lepton-operator',
-    [LABELS.jobName]: metadata.name,
-    [LABELS.jobUid]: metadata.uid,
-  };
-}
-
-export function childMetadata(job: LeptonJobObject, name: string): KubeObject['metadata'] {
-  return {
-    name,
-    namespace: job.metadata.namespace ?? 'default',
-    labels: labelsOf(job),
-    ownerReferences: [ownerOf(job)],
-  };
-}
 
 export function podOf(
   job: LeptonJobObject,
@@ -150,17 +42,6 @@ export function podOf(
     },
     spec: podSpecOf(job, place, config, { ...gang.defaults, ...template.spec, ...gang.spec }),
   } as KubeObject;
-}
-
-/** Labels of ours on a pod. */
-export function podLabelsOf(job: LeptonJobObject, { role, rank, attempt }: Place): Record<string, string> {
-  return {
-    ...labelsOf(job),
-    'app.kubernetes.io/component': role === 'worker' ? 'worker' : 'parameter-server',
-    [LABELS.role]: role,
-    [LABELS.rank]: String(rank),
-    [LABELS.attempt]: String(attempt),
-  };
 }
 
 function podSpecOf(job: LeptonJobObject, place: Place, config: OperatorConfig, template: Json): Json {
@@ -201,23 +82,7 @@ function podSpecOf(job: LeptonJobObject, place: Place, config: OperatorConfig, t
     ...(template['initContainers'] === undefined
       ? {}
       : { initContainers: (template['initContainers'] as Json[]).map((given) => hardened(given, config)) }),
-    volumes: [
-      {
-        name: 'lepton-job',
-        configMap: { name: configName(job.metadata.name, configFor(job, place).digest) },
-      },
-      {
-        name: 'lepton-tls',
-        secret: {
-          secretName: certificatesName(job.metadata.name),
-          defaultMode: 0o440,
-          items: tlsItems(place.role),
-        },
-      },
-      { name: 'lepton-tmp', emptyDir: {} },
-      ...(ownOutput ? [{ name: 'lepton-output', emptyDir: {} }] : []),
-      ...((template['volumes'] ?? []) as Json[]),
-    ],
+    volumes: [...volumesOf(job, place, ownOutput), ...((template['volumes'] ?? []) as Json[])],
   };
 }
 
@@ -266,48 +131,24 @@ function containerOf(
   };
 }
 
-/** Extended resources cannot be overcommitted: requests follow from the limits. */
-function resourcesOf({ spec }: LeptonJobObject, role: Role, given: Json): Json {
-  if (role !== 'worker' || !spec.worker.accelerators) return given;
-  return { ...given, limits: { ...(given['limits'] as Json | undefined), ...spec.worker.accelerators } };
-}
-
-/** Nodes with accelerators are by convention tainted with the name of the resource. */
-function tolerationsOf({ spec }: LeptonJobObject, role: Role): Json[] {
-  if (role !== 'worker') return [];
-  return Object.keys(spec.worker.accelerators ?? {}).map((key) => ({
-    key,
-    operator: 'Exists',
-    effect: 'NoSchedule',
-  }));
-}
-
-/** Nodes that the failure policy excludes, on top of what the template asks for. */
-function affinityOf({ status }: LeptonJobObject, template: Json): Json {
-  const excluded = status?.excludedNodes ?? [];
-  const affinity = (template['affinity'] ?? {}) as {
-    nodeAffinity?: {
-      requiredDuringSchedulingIgnoredDuringExecution?: { nodeSelectorTerms?: { matchFields?: Json[] }[] };
-    };
-  };
-  if (excluded.length === 0) return template['affinity'] === undefined ? {} : { affinity };
-  const { nodeAffinity } = affinity;
-  const required = nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  const away = excluded.map((name) => ({ key: 'metadata.name', operator: 'NotIn', values: [name] }));
-  const terms = required?.nodeSelectorTerms ?? [{}];
-  const nodeSelectorTerms = terms.map((term) => ({
-    ...term,
-    matchFields: [...(term.matchFields ?? []), ...away],
-  }));
-  return {
-    affinity: {
-      ...affinity,
-      nodeAffinity: {
-        ...nodeAffinity,
-        requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms },
+/** `ownOutput`: nothing that the author mounts takes the results. */
+function volumesOf(job: LeptonJobObject, place: Place, ownOutput: boolean): Json[] {
+  return [
+    {
+      name: 'lepton-job',
+      configMap: { name: configName(job.metadata.name, configFor(job, place).digest) },
+    },
+    {
+      name: 'lepton-tls',
+      secret: {
+        secretName: certificatesName(job.metadata.name),
+        defaultMode: 0o440,
+        items: tlsItems(place.role),
       },
     },
-  };
+    { name: 'lepton-tmp', emptyDir: {} },
+    ...(ownOutput ? [{ name: 'lepton-output', emptyDir: {} }] : []),
+  ];
 }
 
 function tlsItems(role: Role): Json[] {

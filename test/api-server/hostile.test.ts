@@ -16,8 +16,9 @@ import {
   type Stored,
 } from '../../operator/kube/objects.ts';
 import type { LeptonJobObject } from '../../operator/leptonjob/job.ts';
+import { jobConfigOf } from '../../operator/leptonjob/job-config.ts';
 import { configName, LABELS } from '../../operator/leptonjob/names.ts';
-import { jobConfigOf, podOf } from '../../operator/leptonjob/pod.ts';
+import { podOf } from '../../operator/leptonjob/pod.ts';
 import { templateOf } from '../../operator/leptonjob/template.ts';
 import { objectionsTo, type Template } from '../../operator/leptonjob/template-policy.ts';
 import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';

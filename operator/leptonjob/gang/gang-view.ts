@@ -3,8 +3,9 @@
 import type { OperatorConfig } from '../../config.ts';
 import type { Resource } from '../../kube/objects.ts';
 import type { LeptonJobObject } from '../job.ts';
+import { workersOf } from '../job-config.ts';
 import { LEPTON_JOBS } from '../names.ts';
-import { podOf, workersOf } from '../pod.ts';
+import { podOf } from '../pod.ts';
 import { agrees, type Gang, type GangBackend, type GangKind, type GangObject, type Json } from './backend.ts';
 import { quantityOf, requestsOf } from './quantities.ts';
 
