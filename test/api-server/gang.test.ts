@@ -200,14 +200,20 @@ test('a pod that is replaced joins the group that was there', async () => {
   assert.equal((await get(last, 'gang'))?.metadata.uid, uid);
 });
 
-test('another number of workers is another minimum', async () => {
-  await fleet.run('gang', { phase: 'Running', step: 6 });
+test('a run that begins anew with another number of workers has another minimum', async () => {
+  await fleet.run('gang', { phase: 'Running', step: 6, workerCount: 2 });
   const { uid } = (await get(last, 'gang'))!.metadata;
+  const old = new Set((await fleet.pods('gang')).map((pod) => pod.metadata.uid));
+  // With a coordinator that answers the run would go on, in the same group.
+  fleet.coordinators.get('gang')!.hush();
   await fleet.change('gang', { worker: { replicas: 3 } });
   const group = await expectGroup(last, 'gang', (now) => minimum(now) === 4);
   assert.equal(group.metadata.uid === uid, native.adjustable, 'made anew only where it cannot be changed');
   assert.equal(native.resources.length > 1 ? templateMinimum(await get(first, 'gang')) : 4, 4);
-  await expectPlaced('gang', 4);
+  await until('four new pods have nodes', LONG_MS, async () => {
+    const now = await placed('gang');
+    return now.length === 4 && now.every((pod) => !old.has(pod.metadata.uid));
+  });
 });
 
 function templateMinimum(workload: GangObject | undefined): number | undefined {
@@ -278,13 +284,13 @@ test('workers that join a run or leave it keep its group; its minimum follows wh
   let [step, trains] = [5, 2];
   const training = setInterval(() => coordinator.say({ step: ++step, workerCount: trains }), 200);
   try {
-    await resize(3);
+    await resize('elastic', 3);
     const [newcomer] = (await expectPlaced('elastic', 4)).filter(({ status }) => status?.phase === 'Pending');
     await fleet.setStatus(newcomer!, RUNNING);
     trains = 3;
     await settled(3);
     await expectGroup(last, 'elastic', (group) => minimum(group) === (native.adjustable ? 4 : 3));
-    await resize(1);
+    await resize('elastic', 1);
     trains = 1;
     for (const pod of (await fleet.pods('elastic')).slice(2)) await fleet.end(pod, 0, { phase: 'Left' });
     await settled(1);
@@ -296,9 +302,9 @@ test('workers that join a run or leave it keep its group; its minimum follows wh
   assert.equal(group.metadata.uid, uid);
 });
 
-const resize = async (workers: number): Promise<void> => {
-  await fleet.change('elastic', { worker: { replicas: workers } });
-  const { resizes } = fleet.coordinators.get('elastic')!;
+const resize = async (name: string, workers: number): Promise<void> => {
+  await fleet.change(name, { worker: { replicas: workers } });
+  const { resizes } = fleet.coordinators.get(name)!;
   await until('the coordinator is asked', LONG_MS, () => resizes.at(-1)?.workers === workers);
 };
 
@@ -430,9 +436,11 @@ const say = (name: string, status: unknown) =>
 
 test('Volcano: the minimum and what it needs follow the number of workers, in the same group', async () => {
   const { uid } = (await get(VOLCANO, 'volcano'))!.metadata;
-  await fleet.run('volcano', { phase: 'Running', step: 1 });
+  await fleet.run('volcano', { phase: 'Running', step: 1, workerCount: 2 });
   await say('volcano', { phase: 'Running', conditions: [] });
-  await fleet.change('volcano', { worker: { replicas: 1 } });
+  await resize('volcano', 1);
+  fleet.coordinators.get('volcano')!.say({ workerCount: 1 });
+  await fleet.end((await fleet.pods('volcano'))[2]!, 0, { phase: 'Left' });
   const group = await expectGroup(VOLCANO, 'volcano', ({ spec }) => spec?.['minMember'] === 2);
   assert.equal(group.metadata.uid, uid);
   assert.deepEqual(group.spec?.['minResources'], { cpu: '2', memory: '134217728' });
