@@ -3,18 +3,21 @@
 import type { KubeApi } from '../kube/api.ts';
 import { type ApiError, ignoring, isStatus } from '../kube/errors.ts';
 import {
+  CONFIG_MAPS,
   controllerOf,
   type KubeObject,
+  NETWORK_POLICIES,
   type ObjectMeta,
   PODS,
   type Resource,
   SECRETS,
+  SERVICES,
   type Stored,
 } from '../kube/objects.ts';
 import type { JobEvent, LeptonJobObject } from './job.ts';
 import { LABELS, podName } from './names.ts';
 import { ownerOf, type Place, podLabelsOf } from './ownership.ts';
-import type { Run } from './runs.ts';
+import { madeKey, type Run } from './runs.ts';
 
 export interface CreatorOptions {
   readonly api: KubeApi;
@@ -22,6 +25,8 @@ export interface CreatorOptions {
   readonly announce: (job: LeptonJobObject, event: JobEvent) => void;
 }
 
+/** Children that a watch will tell of; pods have a barrier of their own. */
+const REMEMBERED: ReadonlySet<Resource> = new Set([CONFIG_MAPS, NETWORK_POLICIES, SERVICES]);
 const CONFLICT_MS = 30_000;
 /** As long as that is believed without asking again. */
 const NAMESPACE_ENDS_MS = 60_000;
@@ -41,7 +46,9 @@ export class Creator {
     object: KubeObject,
   ): Promise<Stored | undefined> {
     try {
-      return await this.#options.api.create(resource, object);
+      const made = await this.#options.api.create<Stored>(resource, object);
+      this.#remember(run, resource, made);
+      return made;
     } catch (error) {
       if (isStatus(error, 409)) await this.#mustBeOurs(job, run, resource, object);
       else if (isRefusal(error)) this.#refused(job, run, error);
@@ -78,6 +85,7 @@ export class Creator {
       if (controllerOf(found)?.uid === job.metadata.uid) return;
     } else if (isOf(job, found)) {
       await this.#repair(job, resource, found, metadata.labels);
+      this.#remember(run, resource, found);
       return;
     }
     // One that the deletion of an earlier job of this name has not reached yet goes by itself.
@@ -85,6 +93,10 @@ export class Creator {
     const message = `${resource.kind} ${metadata.name} exists and does not belong to this job: it is left as it is`;
     run.conflict = { message, untilMs: this.#options.nowMs() + CONFLICT_MS };
     this.#options.announce(job, { type: 'Warning', reason: 'NameConflict', message });
+  }
+
+  #remember(run: Run, resource: Resource, { metadata }: Stored): void {
+    if (REMEMBERED.has(resource)) run.made.set(madeKey(resource, metadata.name), this.#options.nowMs());
   }
 
   /** Gives back what somebody took: without its labels no watch shows the object, without its owner nobody would delete it. */

@@ -6,7 +6,7 @@ import type { Reconcile } from '../controller/controller.ts';
 import type { Key } from '../controller/work-queue.ts';
 import type { KubeApi } from '../kube/api.ts';
 import { isStatus } from '../kube/errors.ts';
-import { PODS, type Resource } from '../kube/objects.ts';
+import { CONFIG_MAPS, NETWORK_POLICIES, PODS, type Resource, SERVICES } from '../kube/objects.ts';
 import { acceleratorsLacking } from './accelerators.ts';
 import { Applier } from './apply.ts';
 import { newsOf } from './describe.ts';
@@ -19,7 +19,7 @@ import { planLeptonJob } from './plan.ts';
 import { type Pod, viewPod } from './pod-view.ts';
 import { isOurs } from './rules/beginning.ts';
 import { hasBegun, isFinished } from './rules/lifetime.ts';
-import type { Run, Runs } from './runs.ts';
+import { madeKey, type Run, type Runs, unseenInMs } from './runs.ts';
 import { templateOf } from './template.ts';
 import { objectionsTo } from './template-policy.ts';
 import type { World } from './world.ts';
@@ -136,7 +136,7 @@ class Reconciler {
     return {
       job,
       pods: views,
-      missing: finished ? [] : this.#missing(job, certified),
+      missing: finished ? [] : this.#missing(job, run, certified),
       nodes: world.conditions,
       ...(lack === undefined ? {} : { lack }),
       lostNodes: world.lostNodes(nowMs()),
@@ -157,21 +157,27 @@ class Reconciler {
     };
   }
 
-  #missing(job: LeptonJobObject, certified: boolean): ChildKind[] {
+  #missing(job: LeptonJobObject, run: Run, certified: boolean): ChildKind[] {
     const { world, config } = this.#options;
     const { uid, name } = job.metadata;
-    const lacks = (store: World['services'], child: string): boolean =>
-      !store.group(uid).some(({ metadata }) => metadata.name === child);
+    const lacks = (resource: Resource, store: World['services'], child: string): boolean => {
+      const key = madeKey(resource, child);
+      if (store.group(uid).some(({ metadata }) => metadata.name === child)) {
+        run.made.delete(key);
+        return false;
+      }
+      return !run.made.has(key);
+    };
     const lacksConfig = (workers: number): boolean =>
-      lacks(world.configMaps, configName(name, jobConfigOf(job, workers).digest));
+      lacks(CONFIG_MAPS, world.configMaps, configName(name, jobConfigOf(job, workers).digest));
     return [
       ...(lacksConfig(workersOf(job)) ? ['config' as const] : []),
       ...(lacksConfig(nextWorkersOf(job)) && nextWorkersOf(job) > workersOf(job)
         ? ['nextConfig' as const]
         : []),
-      ...(lacks(world.services, serviceName(name)) ? ['service' as const] : []),
+      ...(lacks(SERVICES, world.services, serviceName(name)) ? ['service' as const] : []),
       ...(certified ? [] : ['certificates' as const]),
-      ...(config.networkPolicy && lacks(world.networkPolicies, networkPolicyName(name))
+      ...(config.networkPolicy && lacks(NETWORK_POLICIES, world.networkPolicies, networkPolicyName(name))
         ? ['networkPolicy' as const]
         : []),
     ];
@@ -224,7 +230,8 @@ class Reconciler {
       this.#options.nowMs(),
     );
     const planned = plan.kind === 'act' ? (plan.wakeInMs ?? again) : undefined;
-    const wakeInMs = soonest(soonest(planned, tellInMs), lossInMs);
+    const unseen = unseenInMs(run, this.#options.nowMs());
+    const wakeInMs = [planned, tellInMs, lossInMs, unseen].reduce(soonest);
     return wakeInMs === undefined ? {} : { wakeInMs: Math.max(1, wakeInMs) };
   }
 

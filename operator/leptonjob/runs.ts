@@ -2,7 +2,7 @@
 // can be lost at any time: it is found again. Keyed by UID.
 import type { KubeApi } from '../kube/api.ts';
 import { isStatus } from '../kube/errors.ts';
-import { controllerOf, SECRETS, type Stored } from '../kube/objects.ts';
+import { controllerOf, type Resource, SECRETS, type Stored } from '../kube/objects.ts';
 import type { Identity } from './certificates.ts';
 import { type CoordinatorLink, openLink } from './coordinator-link.ts';
 import type { LeptonJobObject, Report, Seen } from './job.ts';
@@ -33,10 +33,25 @@ export interface Run {
   /** Versions that this process wrote: no pass before they have been seen. */
   writtenJob?: string;
   writtenPod?: string;
+  /** Children that the server has by its own word, until the watch of their kind knows them as well: `Kind/name`, since when. */
+  readonly made: Map<string, number>;
   /** When the status was last written. */
   toldMs: number;
   /** Since when a pass waits for what it wrote. */
   lateSinceMs?: number;
+}
+
+/** A watch that says nothing for this long may have missed that a child is gone again. */
+const MADE_MS = 30_000;
+
+/** When the next of the children that no watch knows yet has to be looked for again. */
+export function unseenInMs({ made }: Run, nowMs: number): number | undefined {
+  for (const [key, atMs] of made) if (nowMs - atMs > MADE_MS) made.delete(key);
+  return made.size === 0 ? undefined : Math.min(...made.values()) + MADE_MS - nowMs + 1;
+}
+
+export function madeKey({ kind }: Resource, name: string): string {
+  return `${kind}/${name}`;
 }
 
 interface Secret extends Stored {
@@ -75,7 +90,7 @@ export class Runs {
     const known = this.#runs.get(metadata.uid);
     if (known) return known;
     const writer = new SingleWriter();
-    const run: Run = { toldMs: Number.NEGATIVE_INFINITY, rejections: 0, writer };
+    const run: Run = { made: new Map(), toldMs: Number.NEGATIVE_INFINITY, rejections: 0, writer };
     this.#runs.set(metadata.uid, run);
     return run;
   }
