@@ -2,9 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Pod } from '../../operator/leptonjob/pod-view.ts';
-import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
-import { installCrd } from '../cluster/install-crd.ts';
 import { FakeNode } from './fake-node.ts';
 import { Fleet } from './fleet.ts';
 
@@ -12,17 +10,11 @@ const TIMEOUT = { timeout: 180_000 };
 const GPU = 'example.com/gpu';
 const WAIT_MS = 60_000;
 
-let plane: ControlPlane;
 let fleet: Fleet;
 before(async () => {
-  plane = await startControlPlane({ with: ['kube-controller-manager', 'kube-scheduler'] });
-  await installCrd(plane.api);
-  fleet = await Fleet.start(plane);
+  fleet = await Fleet.alone({ with: ['kube-controller-manager', 'kube-scheduler'] });
 });
-after(async () => {
-  await fleet?.[Symbol.asyncDispose]();
-  await plane?.[Symbol.asyncDispose]();
-});
+after(() => fleet?.[Symbol.asyncDispose]());
 
 const nodesOf = (pods: readonly Pod[]) => pods.map(({ spec }) => spec?.nodeName);
 
@@ -48,7 +40,7 @@ test(
   'no node offers it, then too little, then enough: waiting says each, and the pods are bound',
   TIMEOUT,
   async () => {
-    await using node = await FakeNode.join(plane, { name: 'grows' });
+    await using node = await FakeNode.join(fleet.plane, { name: 'grows' });
     await fleet.submit('asks', { worker: { replicas: 2, accelerators: { [GPU]: 2 } } });
     const pods = await fleet.expectPods('asks', 3);
     const requests = pods.map(
@@ -76,7 +68,7 @@ test(
 );
 
 test('taken by others: that is the scheduler’s to say', TIMEOUT, async () => {
-  await using node = await FakeNode.join(plane, { name: 'full', offers: { [GPU]: '1' } });
+  await using node = await FakeNode.join(fleet.plane, { name: 'full', offers: { [GPU]: '1' } });
   await fleet.submit('crowd', { worker: { replicas: 2, accelerators: { [GPU]: 1 } } });
   await bound('crowd', 2);
   const { status } = await fleet.expect(
@@ -97,7 +89,7 @@ test(
   TIMEOUT,
   async () => {
     const taints = [{ key: GPU, value: 'present', effect: 'NoSchedule' }];
-    await using kept = await FakeNode.join(plane, { name: 'kept', offers: { [GPU]: '4' }, taints });
+    await using kept = await FakeNode.join(fleet.plane, { name: 'kept', offers: { [GPU]: '4' }, taints });
     await fleet.submit('tainted', { worker: { replicas: 2, accelerators: { [GPU]: 1 } } });
     assert.deepEqual(nodesOf(await bound('tainted', 2)), [undefined, 'kept', 'kept']);
     const { status } = await fleet.expect(
@@ -110,7 +102,7 @@ test(
       status!.waiting!.message,
       /^tainted-server-0: 0\/1 nodes are available: 1 node\(s\) had untolerated taint/,
     );
-    await using plain = await FakeNode.join(plane, { name: 'plain' });
+    await using plain = await FakeNode.join(fleet.plane, { name: 'plain' });
     assert.deepEqual(nodesOf(await bound('tainted', 3)), [plain.name, kept.name, kept.name]);
   },
 );

@@ -5,9 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
-import { installCrd } from '../cluster/install-crd.ts';
 import { Fleet, RUNNING } from './fleet.ts';
 
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
@@ -21,19 +19,15 @@ spec:
   worker: {replicas: 2}
 `;
 
-let plane: ControlPlane;
 let fleet: Fleet;
 let folder: string;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lepton-commands-'));
   await writeFile(join(folder, 'job.yaml'), MANIFEST);
-  plane = await startControlPlane({ with: ['kube-controller-manager'] });
-  await installCrd(plane.api);
-  fleet = await Fleet.start(plane);
+  fleet = await Fleet.alone({ with: ['kube-controller-manager'] });
 });
 after(async () => {
   await fleet?.[Symbol.asyncDispose]();
-  await plane?.[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -44,7 +38,7 @@ interface Ended {
 }
 
 function lepton(...args: readonly string[]): Promise<Ended> {
-  const kubeconfig = join(plane.folder, 'admin.kubeconfig');
+  const kubeconfig = join(fleet.plane.folder, 'admin.kubeconfig');
   const all = [MAIN, ...args, '--kubeconfig', kubeconfig, '-n', fleet.namespace];
   return new Promise((resolve) => {
     execFile(process.execPath, all, { timeout: 60_000 }, (error, stdout, stderr) => {
@@ -105,7 +99,7 @@ test('what is wrong is said with a name: no job, no cluster, refused', async () 
   assert.match(twice.stderr, /already exists/);
   await writeFile(
     join(folder, 'gone.kubeconfig'),
-    plane.kubeConfig('x', 'https://127.0.0.1:9').exportConfig(),
+    fleet.plane.kubeConfig('x', 'https://127.0.0.1:9').exportConfig(),
   );
   const dead = await new Promise<Ended>((resolve) => {
     execFile(

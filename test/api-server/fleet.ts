@@ -1,25 +1,18 @@
 // A namespace of a real API server with the operator at work in this process, and a kubelet that does what the test says: pods get
-// the status that it is told, the coordinator says what it is told, over the real transport with the job's own certificates.
+// the status that it is told. What a coordinator says is coordinator.ts.
 
 import type { KubeConfig } from '@kubernetes/client-node';
 import { type OperatorConfig, operatorConfigSchema } from '../../operator/config.ts';
 import { isStatus } from '../../operator/kube/errors.ts';
-import {
-  type KubeObject,
-  PODS,
-  pathOf,
-  type Resource,
-  SECRETS,
-  type Stored,
-} from '../../operator/kube/objects.ts';
+import { type KubeObject, PODS, pathOf, type Resource } from '../../operator/kube/objects.ts';
 import type { LeptonJobObject, Report } from '../../operator/leptonjob/job.ts';
 import { LABELS, LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
 import type { Pod } from '../../operator/leptonjob/pod-view.ts';
 import { Operator, type OperatorOptions } from '../../operator/operator.ts';
-import { type Listener, listen, type Outbox } from '../../worker/transport/listener.ts';
-import type { ResizeRequest } from '../../worker/transport/messages.ts';
-import type { ControlPlane } from '../cluster/control-plane.ts';
+import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
+import { installCrd } from '../cluster/install-crd.ts';
+import { Coordinator } from './coordinator.ts';
 
 export const NAMESPACES: Resource = {
   apiVersion: 'v1',
@@ -58,6 +51,7 @@ export class Fleet implements AsyncDisposable {
   readonly coordinators = new Map<string, Coordinator>();
   readonly log: string[] = [];
   operator: Operator | undefined;
+  #ownsPlane = false;
 
   private constructor(plane: ControlPlane, namespace: string) {
     this.plane = plane;
@@ -73,6 +67,20 @@ export class Fleet implements AsyncDisposable {
     const fleet = await Fleet.withoutOperator(plane, namespace);
     await fleet.startOperator(config, kubeConfig);
     return fleet;
+  }
+
+  /** On a control plane of its own, which ends with it. */
+  static async alone(options: ControlPlaneOptions, config: OperatorInput = {}): Promise<Fleet> {
+    const plane = await startControlPlane(options);
+    try {
+      await installCrd(plane.api);
+      const fleet = await Fleet.start(plane, config);
+      fleet.#ownsPlane = true;
+      return fleet;
+    } catch (error) {
+      await plane[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   static async withoutOperator(plane: ControlPlane, namespace = `test-${++namespaces}`): Promise<Fleet> {
@@ -226,6 +234,7 @@ export class Fleet implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.operator?.stop();
     for (const coordinator of this.coordinators.values()) await coordinator.close();
+    if (this.#ownsPlane) await this.plane[Symbol.asyncDispose]();
   }
 }
 
@@ -251,99 +260,3 @@ export const RUNNING = {
     { name: 'lepton', image: 'x', imageID: '', restartCount: 0, ready: true, state: { running: {} } },
   ],
 };
-
-const SILENT: Omit<Report, 'heardMs'> = {
-  phase: 'Starting',
-  step: 0,
-  steps: 100,
-  epoch: 1,
-  samplesPerSecond: 0,
-  metrics: {},
-  evaluation: {},
-};
-
-interface Secret extends Stored {
-  readonly data: Readonly<Record<string, string>>;
-}
-
-/** The coordinator of one job, with the server's certificate out of the job's secret. */
-export class Coordinator {
-  readonly jobUid: string;
-  stops = 0;
-  /** What it was asked for, in order. */
-  readonly resizes: { readonly workers: number; readonly gone: boolean }[] = [];
-  readonly #listener: Listener;
-  readonly #watchers = new Set<Outbox<unknown>>();
-  /** As the real one, it says four times a second what it knows. */
-  readonly #timer = setInterval(() => this.#tell(), 250).unref();
-  #report: Partial<Report> = SILENT;
-
-  private constructor(jobUid: string, listener: Listener) {
-    this.jobUid = jobUid;
-    this.#listener = listener;
-  }
-
-  static async start(
-    plane: ControlPlane,
-    namespace: string,
-    job: string,
-    jobUid: string,
-  ): Promise<Coordinator> {
-    const { data } = await until('the certificates of the job', 10_000, () =>
-      plane.api.get<Secret>(SECRETS, { namespace, name: `${job}-tls` }),
-    );
-    const file = (name: string): Buffer => Buffer.from(data[name]!, 'base64');
-    let self: Coordinator | undefined;
-    const listener = await listen({
-      address: '127.0.0.1:0',
-      security: {
-        kind: 'mutualTls',
-        jobUid,
-        authority: file('ca.crt'),
-        certificate: file('server.crt'),
-        key: file('server.key'),
-      },
-      chunkBytes: 2 ** 20,
-      peers: 4,
-      exchange: {} as never,
-      coordination: {
-        watch: (out: Outbox<unknown>) => self?.watch(out),
-        stop: () => {
-          if (self) self.stops++;
-        },
-        resize: (request: ResizeRequest) => void self?.resizes.push(request),
-      } as never,
-    });
-    self = new Coordinator(jobUid, listener);
-    return self;
-  }
-
-  get address(): string {
-    return `127.0.0.1:${this.#listener.port}`;
-  }
-
-  watch(out: Outbox<unknown>): void {
-    this.#watchers.add(out);
-    out.onClose(() => this.#watchers.delete(out));
-    out.write(this.#report);
-  }
-
-  say(report: Partial<Report>): void {
-    this.#report = { ...this.#report, ...report };
-    this.#tell();
-  }
-
-  /** Its process stands still: the line stays open and nothing comes. */
-  hush(): void {
-    clearInterval(this.#timer);
-  }
-
-  #tell(): void {
-    for (const watcher of this.#watchers) watcher.write(this.#report);
-  }
-
-  close(): Promise<void> {
-    clearInterval(this.#timer);
-    return this.#listener.close();
-  }
-}

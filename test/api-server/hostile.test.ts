@@ -21,8 +21,6 @@ import { configName, LABELS } from '../../operator/leptonjob/names.ts';
 import { podOf } from '../../operator/leptonjob/pod.ts';
 import { templateOf } from '../../operator/leptonjob/template.ts';
 import { objectionsTo, type Template } from '../../operator/leptonjob/template-policy.ts';
-import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
-import { installCrd } from '../cluster/install-crd.ts';
 import { HOSTILE } from '../unit/operator/hostile-templates.ts';
 import { Fleet, makeNamespace, RESTRICTED } from './fleet.ts';
 
@@ -30,18 +28,12 @@ import { Fleet, makeNamespace, RESTRICTED } from './fleet.ts';
 const STRICT = 'strict';
 const CONFIG = operatorConfigSchema.parse({ image: 'lepton/worker:test' });
 
-let plane: ControlPlane;
 let fleet: Fleet;
 before(async () => {
-  plane = await startControlPlane({ with: ['kube-controller-manager'] });
-  await installCrd(plane.api);
-  await makeNamespace(plane, STRICT, RESTRICTED);
-  fleet = await Fleet.start(plane);
+  fleet = await Fleet.alone({ with: ['kube-controller-manager'] });
+  await makeNamespace(fleet.plane, STRICT, RESTRICTED);
 });
-after(async () => {
-  await fleet?.[Symbol.asyncDispose]();
-  await plane?.[Symbol.asyncDispose]();
-});
+after(() => fleet?.[Symbol.asyncDispose]());
 
 const conditionOf = ({ status }: LeptonJobObject, type: string) =>
   status?.conditions?.find((condition) => condition.type === type);
@@ -64,7 +56,7 @@ test(`${HOSTILE.length} hostile templates: each refused by name, no pod is made`
     assert.equal(conditionOf(job, 'Accepted')?.reason, 'Refused', title);
     assert.match(conditionOf(job, 'Accepted')?.message ?? '', names, title);
   }
-  const { items } = await plane.api.list<Stored>(PODS, { namespace: fleet.namespace });
+  const { items } = await fleet.plane.api.list<Stored>(PODS, { namespace: fleet.namespace });
   assert.deepEqual(items, []);
 });
 
@@ -221,7 +213,7 @@ function withTemplate(job: LeptonJobObject, template: Template): LeptonJobObject
 async function dryRun(pod: KubeObject): Promise<string> {
   const body = { apiVersion: 'v1', kind: 'Pod', ...pod };
   const path = pathOf(PODS, { namespace: STRICT });
-  return await plane.api.client.call({ method: 'POST', path, body, query: { dryRun: 'All' } }).then(
+  return await fleet.plane.api.client.call({ method: 'POST', path, body, query: { dryRun: 'All' } }).then(
     () => '',
     (error: Error) => error.message,
   );
@@ -256,7 +248,7 @@ for (const [resource, nameOf, more] of TAKEN)
     // As it will be named once the job goes on, and dressed up as one of its own.
     const name = nameOf({ ...suspended, spec: { ...suspended.spec, suspend: false } });
     const labels = { 'app.kubernetes.io/managed-by': 'lepton-operator', [LABELS.jobName]: job };
-    const foreign = await plane.api.create<Stored>(resource, {
+    const foreign = await fleet.plane.api.create<Stored>(resource, {
       metadata: { name, namespace: fleet.namespace, labels },
       ...more,
     });
@@ -270,11 +262,11 @@ for (const [resource, nameOf, more] of TAKEN)
       status?.waiting?.message ?? '',
       new RegExp(`${resource.kind} ${name} exists and does not belong to this job`),
     );
-    await plane.api.client.call({
+    await fleet.plane.api.client.call({
       method: 'DELETE',
       path: `/apis/lepton.ai/v1alpha1/namespaces/${fleet.namespace}/leptonjobs/${job}`,
     });
-    const now = await plane.api.get<Stored>(resource, { namespace: fleet.namespace, name });
+    const now = await fleet.plane.api.get<Stored>(resource, { namespace: fleet.namespace, name });
     assert.deepEqual(
       [now.metadata.uid, now.metadata.resourceVersion, now.metadata.deletionTimestamp],
       [foreign.metadata.uid, foreign.metadata.resourceVersion, undefined],

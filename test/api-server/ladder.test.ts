@@ -6,26 +6,18 @@ import { PODS } from '../../operator/kube/objects.ts';
 import type { LeptonJobObject, Waits } from '../../operator/leptonjob/job.ts';
 import { LABELS } from '../../operator/leptonjob/names.ts';
 import type { Pod } from '../../operator/leptonjob/pod-view.ts';
-import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
-import { installCrd } from '../cluster/install-crd.ts';
 import { FakeNode } from './fake-node.ts';
 import { Fleet } from './fleet.ts';
 
 const TIMEOUT = { timeout: 120_000 };
 const CALM: Waits = { silent: [], absent: [], awaited: [], standingSeconds: 0 };
 
-let plane: ControlPlane;
 let fleet: Fleet;
 before(async () => {
-  plane = await startControlPlane({ with: ['kube-controller-manager'] });
-  await installCrd(plane.api);
-  fleet = await Fleet.start(plane);
+  fleet = await Fleet.alone({ with: ['kube-controller-manager'] });
 });
-after(async () => {
-  await fleet?.[Symbol.asyncDispose]();
-  await plane?.[Symbol.asyncDispose]();
-});
+after(() => fleet?.[Symbol.asyncDispose]());
 
 const attemptOf = (pod: Pod): string | undefined => pod.metadata.labels?.[LABELS.attempt];
 const restarted = ({ status }: LeptonJobObject): boolean =>
@@ -156,7 +148,7 @@ test(
   'pods leave a node with a condition that a rule names, and do not come back to it',
   TIMEOUT,
   async () => {
-    await using node = await FakeNode.join(plane, { name: 'sick' });
+    await using node = await FakeNode.join(fleet.plane, { name: 'sick' });
     const rules = [{ nodeConditions: ['GpuUnhealthy'], action: 'ExcludeNode', countsTowardsMax: false }];
     await fleet.submit('moves', { failurePolicy: { rules } });
     const pods = await fleet.expectPods('moves', 3);
@@ -185,7 +177,7 @@ test(
   'a pod that does not end: forced at once on a node that is gone, later on one that lives',
   TIMEOUT,
   async () => {
-    await using node = await FakeNode.join(plane, { name: 'alive' });
+    await using node = await FakeNode.join(fleet.plane, { name: 'alive' });
     // Nobody confirms the end of a bound pod; its grace is over at once.
     const template = { spec: { terminationGracePeriodSeconds: 1 } };
     await fleet.submit('sticky', { worker: { replicas: 2, template } });
@@ -195,10 +187,10 @@ test(
     await fleet.run('sticky', { phase: 'Running', step: 1, waits: CALM });
     await fleet.phase('sticky', 'Running');
     const startedMs = performance.now();
-    for (const pod of pods.slice(1)) await plane.api.delete(PODS, pod.metadata);
+    for (const pod of pods.slice(1)) await fleet.plane.api.delete(PODS, pod.metadata);
     const goneAfter = async (name: string, uid: string): Promise<number> => {
       await until(`${name} is gone`, 60_000, async () => {
-        const found = await plane.api
+        const found = await fleet.plane.api
           .get<Pod>(PODS, { namespace: fleet.namespace, name })
           .catch(() => undefined);
         return found?.metadata.uid !== uid || undefined;

@@ -12,22 +12,14 @@ import {
 } from '../../operator/kube/objects.ts';
 import { LABELS, LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
 import type { Pod } from '../../operator/leptonjob/pod-view.ts';
-import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
-import { installCrd } from '../cluster/install-crd.ts';
 import { Fleet, RUNNING } from './fleet.ts';
 
-let plane: ControlPlane;
 let fleet: Fleet;
 before(async () => {
-  plane = await startControlPlane({ with: ['kube-controller-manager', 'kube-scheduler'] });
-  await installCrd(plane.api);
-  fleet = await Fleet.start(plane);
+  fleet = await Fleet.alone({ with: ['kube-controller-manager', 'kube-scheduler'] });
 });
-after(async () => {
-  await fleet?.[Symbol.asyncDispose]();
-  await plane?.[Symbol.asyncDispose]();
-});
+after(() => fleet?.[Symbol.asyncDispose]());
 
 const ranks = (pods: { metadata: { name: string } }[]) => pods.map(({ metadata }) => metadata.name);
 
@@ -41,7 +33,7 @@ test('a job becomes pods, a service, a config and certificates, all owned by it'
     [SECRETS, 'first-tls'],
     [PODS, 'first-'],
   ] as const) {
-    const { items } = await plane.api.list<Stored>(resource, { namespace: fleet.namespace });
+    const { items } = await fleet.plane.api.list<Stored>(resource, { namespace: fleet.namespace });
     const own = items.filter(({ metadata: { name } }) => name.startsWith(prefix));
     assert.ok(own.length > 0, `${resource.kind}: none`);
     for (const item of own) assert.equal(item.metadata.ownerReferences?.[0]?.uid, metadata.uid);
@@ -126,7 +118,7 @@ test('a disruption and a deleted pod are replaced and do not count', async () =>
   );
   await fleet.run('evicted');
   const again = (await fleet.pods('evicted'))[2]!;
-  await plane.api.delete(PODS, again.metadata, { gracePeriodSeconds: 0 });
+  await fleet.plane.api.delete(PODS, again.metadata, { gracePeriodSeconds: 0 });
   await fleet.expect(
     'evicted',
     'attempt 2',
@@ -184,7 +176,7 @@ test('the failure policy of the manifest comes first: a whole role restarts, a n
     const now = await fleet.pods('policy');
     for (const pod of now)
       if (pod.metadata.deletionTimestamp)
-        await plane.api.delete(PODS, pod.metadata, { gracePeriodSeconds: 0 });
+        await fleet.plane.api.delete(PODS, pod.metadata, { gracePeriodSeconds: 0 });
     const fresh = now.filter(({ metadata }) => metadata.labels?.[LABELS.attempt] === '1');
     return fresh.length === 2 ? now : undefined;
   });
@@ -202,13 +194,13 @@ test('the failure policy of the manifest comes first: a whole role restarts, a n
 
 test('a node is silent, and the job is looked at before it counts as lost: its pods are replaced all the same', async () => {
   const times = { progressSeconds: 0.05, stopSeconds: 5, nodeLostSeconds: 3, forceDeleteSeconds: 1 };
-  await using patient = await Fleet.start(plane, { times });
+  await using patient = await Fleet.start(fleet.plane, { times });
   const metadata = { name: 'node-silent' };
-  await plane.api.create(NODES, { metadata, spec: { unschedulable: true } } as KubeObject);
+  await fleet.plane.api.create(NODES, { metadata, spec: { unschedulable: true } } as KubeObject);
   const ready = (status: string): Promise<unknown> => {
     const lastTransitionTime = new Date().toISOString();
     const conditions = [{ type: 'Ready', status, lastTransitionTime }];
-    return plane.api.mergePatch(NODES, metadata, { status: { conditions } }, 'status');
+    return fleet.plane.api.mergePatch(NODES, metadata, { status: { conditions } }, 'status');
   };
   await ready('True');
   await patient.submit('silent');
@@ -218,7 +210,7 @@ test('a node is silent, and the job is looked at before it counts as lost: its p
   await patient.phase('silent', 'Running');
   await ready('Unknown');
   const look = { metadata: { annotations: { look: 'now' } } };
-  await plane.api.mergePatch(LEPTON_JOBS, { namespace: patient.namespace, name: 'silent' }, look);
+  await fleet.plane.api.mergePatch(LEPTON_JOBS, { namespace: patient.namespace, name: 'silent' }, look);
   const { status } = await patient.expect('silent', 'replaced', ({ status }) => status?.attempt === 1);
   assert.match(status?.message ?? '', /silent-worker-0: node node-silent is lost/);
   assert.equal(status?.restarts, 0);
@@ -389,7 +381,7 @@ test('suspended while workers are to come: nothing of the change is left, and th
 });
 
 test('a foreign object under a child’s name is left as it is and reported', async () => {
-  await plane.api.create(SERVICES, {
+  await fleet.plane.api.create(SERVICES, {
     metadata: { name: 'taken', namespace: fleet.namespace },
     spec: { ports: [{ port: 1 }] },
   } as never);

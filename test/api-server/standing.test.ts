@@ -4,22 +4,14 @@ import { after, before, describe, test } from 'node:test';
 import { NODES, type Stored } from '../../operator/kube/objects.ts';
 import { LABELS } from '../../operator/leptonjob/names.ts';
 import type { Pod } from '../../operator/leptonjob/pod-view.ts';
-import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
-import { installCrd } from '../cluster/install-crd.ts';
 import { Fleet } from './fleet.ts';
 
-let plane: ControlPlane;
 let fleet: Fleet;
 before(async () => {
-  plane = await startControlPlane({ with: ['kube-controller-manager', 'kube-scheduler', 'kubectl'] });
-  await installCrd(plane.api);
-  fleet = await Fleet.start(plane);
+  fleet = await Fleet.alone({ with: ['kube-controller-manager', 'kube-scheduler', 'kubectl'] });
 });
-after(async () => {
-  await fleet?.[Symbol.asyncDispose]();
-  await plane?.[Symbol.asyncDispose]();
-});
+after(() => fleet?.[Symbol.asyncDispose]());
 
 const waitsFor = (name: string, on: string) =>
   fleet.expect(name, `waits for ${on}`, ({ status }) => status?.waiting?.on === on, 30_000);
@@ -107,7 +99,7 @@ describe('waiting', { concurrency: 8 }, () => {
   test('pods on a node that has died are replaced, and removed by force when nobody answers for them', {
     timeout: 120_000,
   }, async () => {
-    await plane.api.create(NODES, { metadata: { name: 'dying' } });
+    await fleet.plane.api.create(NODES, { metadata: { name: 'dying' } });
     await readiness('dying', 'True');
     await fleet.submit('stuck', { maxRestarts: 0, ...PLACED });
     for (const pod of await fleet.expectPods('stuck', 3)) await fleet.bind(pod, 'dying').catch(() => {});
@@ -132,14 +124,14 @@ describe('waiting', { concurrency: 8 }, () => {
     assert.deepEqual([...new Set(fresh.map(({ metadata }) => metadata.labels?.[LABELS.attempt]))], ['1']);
     const after = await fleet.job('stuck');
     assert.deepEqual([after.status?.attempt, after.status?.restarts], [1, 0]);
-    await plane.api.delete(NODES, { name: 'dying' });
+    await fleet.plane.api.delete(NODES, { name: 'dying' });
   });
 
   test('kubectl get leptonjobs: phase, workers, steps, loss, speed, goodput, age', async () => {
     await fleet.submit('shown');
     await fleet.run('shown', { phase: 'Running', step: 40, loss: 0.25, samplesPerSecond: 1234 });
     await fleet.expect('shown', 'progress', ({ status }) => status?.progress?.step === 40);
-    const text = await plane.kubectl('get', 'leptonjobs', '-n', fleet.namespace, 'shown');
+    const text = await fleet.plane.kubectl('get', 'leptonjobs', '-n', fleet.namespace, 'shown');
     const [head, row] = text.trim().split('\n') as [string, string];
     const columns = head.split(/\s{2,}|\s+/).map((name) => name.toLowerCase());
     for (const column of [
@@ -166,5 +158,5 @@ function readiness(name: string, status: 'True' | 'Unknown'): Promise<Stored> {
   const lastTransitionTime = new Date().toISOString().replace(/\.\d+Z/, 'Z');
   const reason = status === 'True' ? 'KubeletReady' : 'NodeStatusUnknown';
   const conditions = [{ type: 'Ready', status, reason, message: '', lastTransitionTime }];
-  return plane.api.mergePatch(NODES, { name }, { status: { conditions } }, 'status');
+  return fleet.plane.api.mergePatch(NODES, { name }, { status: { conditions } }, 'status');
 }

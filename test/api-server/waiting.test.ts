@@ -2,8 +2,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Resource } from '../../operator/kube/objects.ts';
-import { type ControlPlane, startControlPlane } from '../cluster/control-plane.ts';
-import { installCrd } from '../cluster/install-crd.ts';
 import { FakeNode } from './fake-node.ts';
 import { Fleet } from './fleet.ts';
 
@@ -22,19 +20,15 @@ const QUOTAS: Resource = {
   namespaced: true,
 };
 
-let plane: ControlPlane;
 let fleet: Fleet;
 let node: FakeNode;
 before(async () => {
-  plane = await startControlPlane({ with: ['kube-controller-manager', 'kube-scheduler'] });
-  await installCrd(plane.api);
-  fleet = await Fleet.start(plane);
-  node = await FakeNode.join(plane, { name: 'only' });
+  fleet = await Fleet.alone({ with: ['kube-controller-manager', 'kube-scheduler'] });
+  node = await FakeNode.join(fleet.plane, { name: 'only' });
 });
 after(async () => {
   await node?.[Symbol.asyncDispose]();
   await fleet?.[Symbol.asyncDispose]();
-  await plane?.[Symbol.asyncDispose]();
 });
 
 const withClaim = (claimName: string) => ({
@@ -60,7 +54,7 @@ test('a claim that is not there', TIMEOUT, async () => {
 });
 
 test('a claim that nobody binds', TIMEOUT, async () => {
-  await plane.api.create(CLAIMS, {
+  await fleet.plane.api.create(CLAIMS, {
     metadata: { name: 'unbound', namespace: fleet.namespace },
     spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
   } as never);
@@ -94,7 +88,7 @@ test('workers that have not joined, and a coordinator that is not heard', TIMEOU
 
 test('a quota that is full', TIMEOUT, async () => {
   const quota = { metadata: { name: 'full', namespace: fleet.namespace }, spec: { hard: { pods: '0' } } };
-  await plane.api.create(QUOTAS, quota as never);
+  await fleet.plane.api.create(QUOTAS, quota as never);
   await fleet.submit('over');
   await waits('over', 'Quota', /exceeded quota: full/);
 });
