@@ -38,8 +38,8 @@ export interface ReconcilerOptions {
   readonly onPlanned?: (seconds: number) => void;
 }
 
-/** A pass that comes before the stores have what this process wrote waits this long. */
-const BARRIER_MS = 20;
+/** A pass that comes before the stores have what this process wrote waits for news of it, or this long. */
+const BARRIER_MS = 250;
 /** Longer than any news takes that is on its way. */
 const LATE_MS = 10_000;
 /** A store that lacks what the server has is behind by more. */
