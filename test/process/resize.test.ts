@@ -106,15 +106,19 @@ test(
   },
 );
 
-/** Of a worker's process, also of one that the coordinator does not count yet. */
+/** Of a worker's process, also of one that the coordinator does not count yet, or that is about to be started. */
 async function pidOf(name: string): Promise<number> {
   const { pid } = process;
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
-  for (const child of children.split(' ').filter(Boolean)) {
-    const command = await readFile(`/proc/${child}/cmdline`, 'utf8').catch(() => '');
-    if (command.includes(`/${name}-`)) return Number(child);
+  const endMs = performance.now() + 20_000;
+  while (performance.now() < endMs) {
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    for (const child of children.split(' ').filter(Boolean)) {
+      const command = await readFile(`/proc/${child}/cmdline`, 'utf8').catch(() => '');
+      if (command.includes(`/${name}-`)) return Number(child);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  return assert.fail(`no process of ${name}`);
+  return assert.fail(`no process of ${name} within 20 s`);
 }
 
 async function endOf(job: WatchedJob): Promise<string> {
