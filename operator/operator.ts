@@ -132,6 +132,7 @@ export class Operator {
         gangs: this.#gangs,
         config,
         nowMs: Date.now,
+        monotonicMs: () => performance.now(),
         announce: (job, event) => this.#announce(job, event),
         onWritten: (job, before, plan) => this.metrics.written(job, before, plan),
         onPlanned: (seconds) => this.metrics.planned(seconds),

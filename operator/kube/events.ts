@@ -100,7 +100,7 @@ export class EventRecorder {
 
   #allowed(uid: string, nowMs: number): boolean {
     const bucket = this.#buckets.get(uid) ?? { tokens: BURST, atMs: nowMs };
-    const tokens = Math.min(BURST, bucket.tokens + (nowMs - bucket.atMs) / REFILL_MS);
+    const tokens = Math.min(BURST, bucket.tokens + Math.max(0, nowMs - bucket.atMs) / REFILL_MS);
     this.#buckets.set(uid, { tokens: tokens >= 1 ? tokens - 1 : tokens, atMs: nowMs });
     return tokens >= 1;
   }

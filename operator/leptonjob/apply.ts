@@ -21,6 +21,7 @@ type PodDeletion = Extract<Step, { kind: 'deletePod' }>;
 export interface ApplyOptions extends CreatorOptions {
   readonly world: Pick<World, 'pods'>;
   readonly config: OperatorConfig;
+  readonly nowMs: () => number;
   readonly runs: Runs;
   readonly gangs: Pick<Gangs, 'memberOf'>;
 }

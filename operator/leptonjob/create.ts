@@ -21,7 +21,8 @@ import { madeKey, type Run } from './runs.ts';
 
 export interface CreatorOptions {
   readonly api: KubeApi;
-  readonly nowMs: () => number;
+  /** Of a clock that never goes back: what is believed for a while must not be believed for longer. */
+  readonly monotonicMs: () => number;
   readonly announce: (job: LeptonJobObject, event: JobEvent) => void;
 }
 
@@ -91,12 +92,12 @@ export class Creator {
     // One that the deletion of an earlier job of this name has not reached yet goes by itself.
     if (found.metadata.deletionTimestamp !== undefined) return;
     const message = `${resource.kind} ${metadata.name} exists and does not belong to this job: it is left as it is`;
-    run.conflict = { message, untilMs: this.#options.nowMs() + CONFLICT_MS };
+    run.conflict = { message, untilMs: this.#options.monotonicMs() + CONFLICT_MS };
     this.#options.announce(job, { type: 'Warning', reason: 'NameConflict', message });
   }
 
   #remember(run: Run, resource: Resource, { metadata }: Stored): void {
-    if (REMEMBERED.has(resource)) run.made.set(madeKey(resource, metadata.name), this.#options.nowMs());
+    if (REMEMBERED.has(resource)) run.made.set(madeKey(resource, metadata.name), this.#options.monotonicMs());
   }
 
   /** Gives back what somebody took: without its labels no watch shows the object, without its owner nobody would delete it. */
@@ -120,7 +121,7 @@ export class Creator {
   #refused(job: LeptonJobObject, run: Run, error: ApiError): never {
     const on = /exceeded quota/.test(error.message) ? 'Quota' : 'Admission';
     run.rejected = { on, message: error.message.slice(0, 2048) };
-    if (isTerminating(error)) run.namespaceEndsUntilMs = this.#options.nowMs() + NAMESPACE_ENDS_MS;
+    if (isTerminating(error)) run.namespaceEndsUntilMs = this.#options.monotonicMs() + NAMESPACE_ENDS_MS;
     this.#options.announce(job, { type: 'Warning', reason: 'FailedCreatePod', message: error.message });
     throw error;
   }

@@ -31,6 +31,8 @@ export interface ReconcilerOptions {
   readonly gangs: Pick<Gangs, 'of' | 'memberOf'>;
   readonly config: OperatorConfig;
   readonly nowMs: () => number;
+  /** Of a clock that never goes back: for what this process remembers. */
+  readonly monotonicMs: () => number;
   readonly announce: (job: LeptonJobObject, event: JobEvent) => void;
   /** Called once for every status that went through. */
   readonly onWritten?: (job: LeptonJobObject, before: LeptonJobStatus | undefined, plan: Plan) => void;
@@ -98,10 +100,10 @@ class Reconciler {
 
   /** A watch that is late for long may be half a connection, on which nothing will ever come. */
   #waitFor(late: Resource, run: Run): { wakeInMs: number } {
-    const { world, nowMs } = this.#options;
-    run.lateSinceMs ??= nowMs();
-    if (nowMs() - run.lateSinceMs > LATE_MS) {
-      run.lateSinceMs = nowMs();
+    const { world, monotonicMs } = this.#options;
+    run.lateSinceMs ??= monotonicMs();
+    if (monotonicMs() - run.lateSinceMs > LATE_MS) {
+      run.lateSinceMs = monotonicMs();
       world.watchAnew(late);
     }
     return { wakeInMs: BARRIER_MS };
@@ -109,9 +111,9 @@ class Reconciler {
 
   /** Somebody else writes the status as well. */
   #contestedMs(job: LeptonJobObject, { writer }: Run): number {
-    const { nowMs, announce } = this.#options;
+    const { monotonicMs, announce } = this.#options;
     const before = writer.foreign;
-    const waitMs = writer.delayMs(job.status, job.metadata.resourceVersion, nowMs());
+    const waitMs = writer.delayMs(job.status, job.metadata.resourceVersion, monotonicMs());
     if (writer.foreign > before && waitMs > 0)
       announce(job, {
         type: 'Warning',
@@ -122,7 +124,7 @@ class Reconciler {
   }
 
   #see(job: LeptonJobObject, run: Run, certified: boolean): Seen {
-    const { world, runs, config, nowMs } = this.#options;
+    const { world, runs, config, nowMs, monotonicMs } = this.#options;
     const pods = world.pods.group(job.metadata.uid);
     const views = pods.flatMap((pod) => viewPod(pod) ?? []);
     const finished = isFinished(job.status ?? {});
@@ -145,7 +147,7 @@ class Reconciler {
       ...(silenceMs === undefined ? {} : { silenceMs }),
       ...(refusal ? { refusal } : {}),
       ...(run.rejected ? { rejected: run.rejected } : {}),
-      ...((run.namespaceEndsUntilMs ?? 0) > nowMs() ? { namespaceEnds: true } : {}),
+      ...((run.namespaceEndsUntilMs ?? 0) > monotonicMs() ? { namespaceEnds: true } : {}),
       nowMs: nowMs(),
       limits: {
         stopMs: times.stopSeconds * 1000,
@@ -184,7 +186,7 @@ class Reconciler {
   }
 
   #refusalOf(job: LeptonJobObject, run: Run): Seen['refusal'] {
-    if (run.conflict && run.conflict.untilMs > this.#options.nowMs())
+    if (run.conflict && run.conflict.untilMs > this.#options.monotonicMs())
       return { on: 'NameConflict', message: run.conflict.message };
     delete run.conflict;
     const { generation } = job.metadata;
@@ -223,21 +225,21 @@ class Reconciler {
     if (failure && run.rejected) return { wakeInMs: this.#afterRejection(run) };
     if (failure) throw failure;
     run.rejections = 0;
-    const again = run.conflict ? run.conflict.untilMs - this.#options.nowMs() : undefined;
+    const again = run.conflict ? run.conflict.untilMs - this.#options.monotonicMs() : undefined;
     // Of several times that a job is to be looked at the queue keeps the earliest: every pass asks for the next.
     const lossInMs = this.#options.world.lossInMs(
       seen.pods.map(({ node }) => node),
       this.#options.nowMs(),
     );
     const planned = plan.kind === 'act' ? (plan.wakeInMs ?? again) : undefined;
-    const unseen = unseenInMs(run, this.#options.nowMs());
+    const unseen = unseenInMs(run, this.#options.monotonicMs());
     const wakeInMs = [planned, tellInMs, lossInMs, unseen].reduce(soonest);
     return wakeInMs === undefined ? {} : { wakeInMs: Math.max(1, wakeInMs) };
   }
 
   /** What was refused is asked again: nobody says when there is room, or when the rule has changed. */
   #afterRejection(run: Run): number {
-    const left = (run.namespaceEndsUntilMs ?? 0) - this.#options.nowMs();
+    const left = (run.namespaceEndsUntilMs ?? 0) - this.#options.monotonicMs();
     const backOffMs = Math.min(FIRST_REJECTION_MS * 2 ** run.rejections++, LONGEST_REJECTION_MS);
     return Math.max(left, backOffMs);
   }
@@ -252,7 +254,7 @@ class Reconciler {
    * more of its kind: gives when it is due.
    */
   async #writeStatus(
-    { job, nowMs, limits }: Seen,
+    { job, limits }: Seen,
     run: Run,
     status: LeptonJobStatus,
     plan: Plan,
@@ -260,7 +262,8 @@ class Reconciler {
     const news = newsOf(job.status, status);
     if (job.metadata.deletionTimestamp !== undefined || news === 'none') return undefined;
     const patienceMs = news === 'standing' ? 0 : news === 'counts' ? limits.countsMs : limits.progressMs;
-    const dueInMs = run.toldMs + patienceMs - nowMs;
+    const toldMs = this.#options.monotonicMs();
+    const dueInMs = run.toldMs + patienceMs - toldMs;
     if (plan.kind === 'act' && dueInMs > 0) return news === 'counts' ? dueInMs : undefined;
     const { api, announce, onWritten } = this.#options;
     run.writer.sent(status);
@@ -271,7 +274,7 @@ class Reconciler {
         'status',
       );
       run.writtenJob = written.metadata.resourceVersion;
-      run.toldMs = nowMs;
+      run.toldMs = toldMs;
       run.writer.written(written.status ?? {});
     } catch (error) {
       if (isStatus(error, 404)) return undefined; // deleted meanwhile

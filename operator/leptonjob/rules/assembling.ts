@@ -1,5 +1,6 @@
 // What is created, and in which order: once no rule has anything against it.
 import type { LeptonJobStatus } from '../../../crds/status.ts';
+import { backOffMs } from '../failure.ts';
 import { gather, hold } from '../gang/rules.ts';
 import type { Plan, Seen, Step } from '../job.ts';
 import { podName } from '../names.ts';
@@ -14,7 +15,7 @@ export function assemble(seen: Seen, status: LeptonJobStatus): Plan {
   const children = missing.map((child): Step => ({ kind: 'createChild', child }));
   const gathering = gather(seen, status);
   if (gathering) return withChildren(gathering, children);
-  const waitMs = timeOf(status.backOffUntil, nowMs) - nowMs;
+  const waitMs = backOffLeftMs(status, nowMs);
   if (waitMs > 0) return act(status, children, waitMs);
   const taken = new Set(pods.map(({ name }) => name));
   const places = placesOf(job.spec.parameterServer.replicas, placedWorkers(seen, status));
@@ -28,6 +29,12 @@ export function assemble(seen: Seen, status: LeptonJobStatus): Plan {
   if (wakeInMs !== undefined) return act(status, changing, wakeInMs);
   if (!status.assembled) return record({ ...status, assembled: true }, []);
   return act(status, [], deadlineInMs(job.spec.activeDeadlineSeconds, status, nowMs));
+}
+
+/** More than any back-off takes is left only where the clock was set back since. */
+function backOffLeftMs({ backOffUntil, restarts = 0 }: LeptonJobStatus, nowMs: number): number {
+  const leftMs = timeOf(backOffUntil, nowMs) - nowMs;
+  return leftMs > backOffMs(restarts) ? 0 : leftMs;
 }
 
 function withChildren(plan: Plan, children: readonly Step[]): Plan {

@@ -41,8 +41,10 @@ export function finished(
   return { ...rest, phase, conditions, completionTime: time, activeSeconds: activeMs(status, nowMs) / 1000 };
 }
 
+/** A clock that was set back does not make it less than was counted before. */
 export function activeMs({ activeSeconds = 0, activeSince }: LeptonJobStatus, nowMs: number): number {
-  return activeSeconds * 1000 + (activeSince === undefined ? 0 : nowMs - timeOf(activeSince, nowMs));
+  const sinceMs = activeSince === undefined ? nowMs : timeOf(activeSince, nowMs);
+  return activeSeconds * 1000 + Math.max(0, nowMs - sinceMs);
 }
 
 export function timeOf(text: string | undefined, nowMs: number): number {
