@@ -14,6 +14,7 @@ import {
 import { loadSync } from '@grpc/proto-loader';
 import type { Identity } from './certificates.ts';
 import type { Report } from './job.ts';
+import { type Heard, reportOf } from './report.ts';
 
 export interface LinkOptions {
   /** host:port */
@@ -22,6 +23,8 @@ export interface LinkOptions {
   readonly identity: Identity;
   readonly nowMs: () => number;
   readonly onReport: (report: Report) => void;
+  /** A coordinator that has not said a word by then is asked anew; the real one speaks at once. */
+  readonly firstWordMs?: number;
 }
 
 export interface CoordinatorLink {
@@ -41,9 +44,10 @@ const LONGEST_RETRY_MS = 30_000;
 /** Where nobody has answered yet: there is less to be missed, and a fleet of such jobs must not keep a processor busy. */
 const LONGEST_FIRST_RETRY_MS = 300_000;
 const CALL_MS = 5000;
+const FIRST_WORD_MS = 30_000;
 
 interface Coordination extends Client {
-  Watch(request: object): ClientReadableStream<Omit<Report, 'heardMs'>>;
+  Watch(request: object): ClientReadableStream<Heard>;
   Stop(request: object, options: { deadline: number }, answer: (error: Error | null) => void): void;
   Resize(request: object, options: { deadline: number }, answer: (error: Error | null) => void): void;
 }
@@ -73,7 +77,9 @@ export function openLink(options: LinkOptions): CoordinatorLink {
 class Link implements CoordinatorLink {
   readonly address: string;
   readonly #options: LinkOptions;
-  readonly #security: ChannelCredentials;
+  readonly #service = coordination();
+  /** Made when it is first needed: what the job's secret holds may be no certificate. */
+  #security: ChannelCredentials | undefined;
   /** None between two tries: a channel would go on trying at a rhythm of its own. */
   #client: Coordination | undefined;
   #call: ClientReadableStream<unknown> | undefined;
@@ -83,14 +89,8 @@ class Link implements CoordinatorLink {
   #closed = false;
 
   constructor(options: LinkOptions) {
-    const { authority, key, certificate } = options.identity;
     this.address = options.address;
     this.#options = options;
-    this.#security = credentials.createSsl(
-      Buffer.from(authority),
-      Buffer.from(key),
-      Buffer.from(certificate),
-    );
     this.#watch();
   }
 
@@ -127,7 +127,13 @@ class Link implements CoordinatorLink {
   }
 
   #connect(): Coordination {
-    this.#client ??= new (coordination())(this.address, this.#security, {
+    const { authority, key, certificate } = this.#options.identity;
+    this.#security ??= credentials.createSsl(
+      Buffer.from(authority),
+      Buffer.from(key),
+      Buffer.from(certificate),
+    );
+    this.#client ??= new this.#service(this.address, this.#security, {
       'grpc.ssl_target_name_override': `server.${this.#options.jobUid}`,
       'grpc.keepalive_time_ms': 60_000,
       'grpc.keepalive_timeout_ms': 20_000,
@@ -144,21 +150,36 @@ class Link implements CoordinatorLink {
 
   #watch(): void {
     if (this.#closed) return;
-    const call = this.#connect().Watch({});
+    try {
+      this.#listen(this.#connect().Watch({}));
+    } catch {
+      this.#again(); // an address or a certificate that is none
+    }
+  }
+
+  #listen(call: ClientReadableStream<Heard>): void {
     this.#call = call;
-    call.on('data', (progress) => {
+    const { firstWordMs = FIRST_WORD_MS, nowMs, onReport } = this.#options;
+    const patience = setTimeout(() => call.cancel(), firstWordMs);
+    call.on('data', (heard: Heard) => {
+      clearTimeout(patience);
       this.#retryMs = FIRST_RETRY_MS;
       this.#longestRetryMs = LONGEST_RETRY_MS;
-      if (!this.#closed) this.#options.onReport({ ...progress, heardMs: this.#options.nowMs() });
+      if (!this.#closed) onReport(reportOf(heard, nowMs()));
     });
-    const again = (): void => {
-      if (this.#closed || this.#call !== call) return;
-      this.#call = undefined;
-      this.#disconnect();
-      this.#retry = setTimeout(() => this.#watch(), this.#retryMs * (0.8 + 0.4 * Math.random()));
-      this.#retryMs = Math.min(this.#retryMs * 2, this.#longestRetryMs);
+    const over = (): void => {
+      clearTimeout(patience);
+      if (this.#call === call) this.#again();
     };
-    call.on('error', again);
-    call.on('end', again);
+    call.on('error', over);
+    call.on('end', over);
+  }
+
+  #again(): void {
+    if (this.#closed) return;
+    this.#call = undefined;
+    this.#disconnect();
+    this.#retry = setTimeout(() => this.#watch(), this.#retryMs * (0.8 + 0.4 * Math.random()));
+    this.#retryMs = Math.min(this.#retryMs * 2, this.#longestRetryMs);
   }
 }

@@ -4,16 +4,18 @@ import type { JobCondition, LeptonJobStatus } from '../../crds/status.ts';
 import { goodputOf } from './goodput.ts';
 import type { PodView, Report, Seen } from './job.ts';
 import { type ConditionType, type Role, selectorOf, selectorText, type WaitingOn } from './names.ts';
+import { text } from './report.ts';
 import { type Phase, type Waiting, waitingOf } from './waiting.ts';
 
 /** Numbers in a status are compared by the API server as 64-bit whole ones where they are whole. */
 const LARGEST = 1e18;
+const LONGEST_MESSAGE = 4096;
 
 export function describe(seen: Seen, decided: LeptonJobStatus): LeptonJobStatus {
   const { job, pods, nowMs } = seen;
   const before = job.status ?? {};
   const phase = phaseOf(seen, decided);
-  const waiting = waitingOf(seen, decided, phase);
+  const waiting = briefly(waitingOf(seen, decided, phase));
   const { waiting: _, ...rest } = decided;
   const time = new Date(nowMs).toISOString();
   const startTime = decided.startTime ?? (pods.length > 0 ? time : undefined);
@@ -53,6 +55,11 @@ function phaseOf({ job, pods, report }: Seen, decided: LeptonJobStatus): Phase {
   // A worker that starts or loads holds everybody up.
   const training = report?.phase === 'Running' && (report.waits?.absent.length ?? 0) === 0;
   return training || report?.phase === 'Evaluating' || report?.phase === 'Succeeded' ? 'Running' : 'Starting';
+}
+
+/** Schedulers, kubelets and coordinators say as much as they like. */
+function briefly(waiting: Waiting | undefined): Waiting | undefined {
+  return waiting && { ...waiting, message: text(waiting.message, LONGEST_MESSAGE) };
 }
 
 /** The same wait goes on, whatever its words are by now. */
@@ -108,7 +115,7 @@ function checkpointOf(
 ): Pick<LeptonJobStatus, 'checkpoint'> {
   if (!report?.checkpoint) return known ? { checkpoint: known } : {};
   const { step, uri } = report.checkpoint;
-  return { checkpoint: { step, uri: uri.slice(0, 1024) } };
+  return { checkpoint: { step, uri } };
 }
 
 function outputOf(
@@ -159,7 +166,7 @@ function conditionsOf(
       ...(job.metadata.generation === undefined ? {} : { observedGeneration: job.metadata.generation }),
       // What was recorded at the decision stays: `DeadlineExceeded` says more than `Failed`.
       reason: same && holds && type !== 'Running' ? old.reason : reason,
-      message: message.slice(0, 4096),
+      message: text(message, LONGEST_MESSAGE),
       lastTransitionTime: same ? old.lastTransitionTime : time,
     };
   });
