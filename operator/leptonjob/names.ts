@@ -22,6 +22,9 @@ export const LABELS = {
   config: `${GROUP}/config`,
 } as const;
 
+/** Selects all that jobs have on a cluster, by a name of ours: policies of others set labels like `managed-by` as they like. */
+export const CHILDREN = LABELS.jobName;
+
 /** Of events; docs/operate.md says of each what to do. */
 export const EVENT_REASONS = [
   'Accepted',

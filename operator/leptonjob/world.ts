@@ -18,7 +18,7 @@ import { Reflector } from '../kube/reflector.ts';
 import { type Change, compareVersions, Store } from '../kube/store.ts';
 import type { Offer } from './accelerators.ts';
 import type { LeptonJobObject } from './job.ts';
-import { LEPTON_JOBS } from './names.ts';
+import { CHILDREN, LEPTON_JOBS } from './names.ts';
 import type { ContainerStatus, Pod } from './pod-view.ts';
 
 export interface Node extends Stored {
@@ -43,8 +43,6 @@ export interface WorldOptions {
 
 /** Children come up in crowds: news that call for nothing wait for more of their kind. */
 const CROWD_MS = 200;
-
-const MANAGED = 'app.kubernetes.io/managed-by=lepton-operator';
 
 const byOwner = (object: Stored): string | undefined => controllerOf(object)?.uid;
 
@@ -149,7 +147,7 @@ export class World {
       const key = this.#jobOf(change.object) ?? known;
       if (key !== undefined) this.#options.onChange(key, isUrgent(change) ? 0 : CROWD_MS);
     };
-    this.#reflect(resource, store, { namespace, labelSelector: MANAGED }, changed, trim);
+    this.#reflect(resource, store, { namespace, labelSelector: CHILDREN }, changed, trim);
   }
 
   #reflect<T extends Stored>(

@@ -18,7 +18,7 @@ import { until } from '../cluster/daemon.ts';
 import { type Arena, podsOf, startArena, twinsIn } from './arena.ts';
 import { FaultProxy, type SeenRequest } from './fault-proxy.ts';
 import { Fleet, NAMESPACES, type OperatorInput } from './fleet.ts';
-import { differences, QUICK_TIMES, rest } from './rest.ts';
+import { differences, QUICK_TIMES, quiet, rest } from './rest.ts';
 
 const timeout = 240_000;
 const QUOTAS = core('ResourceQuota', 'resourcequotas');
@@ -193,6 +193,81 @@ describe('somebody else has a hand in it', { concurrency: 8 }, () => {
     const { status } = await fleet.job('job');
     assert.deepEqual([status?.attempt, status?.restarts], [0, 0]);
   });
+
+  test('somebody else takes the name of a pod that vanished: left alone, reported, the others go on', {
+    timeout,
+  }, async () => {
+    await using place = await begin();
+    const { fleet, proxy } = place;
+    const { api } = fleet.plane;
+    await fleet.submit('job');
+    const pods = await podsOf(fleet, 3, 0);
+    const lost = workerOf(pods, 1);
+    const others = pods.filter((pod) => pod !== lost);
+    const at = { namespace: fleet.namespace, name: lost.metadata.name };
+    proxy.rule = ({ method, path }) =>
+      method === 'POST' && /\/pods(\?|$)/.test(path) ? { kind: 'answer', status: 503 } : { kind: 'pass' };
+    await api.delete(PODS, at);
+    await until('the pod is gone', 60_000, async () =>
+      (await api.get(PODS, at).catch(() => undefined)) === undefined ? true : undefined,
+    );
+    // As its controller would make it again, down to the labels.
+    const { labels } = lost.metadata;
+    const foreign = await api.create<Pod>(PODS, {
+      metadata: { ...at, labels: { [LABELS.jobName]: 'job', app: String(labels?.[LABELS.role]) } },
+      spec: { containers: PROBE },
+    } as KubeObject);
+    proxy.rule = () => ({ kind: 'pass' });
+    const conflict = (job: LeptonJobObject) => job.status?.waiting?.on === 'NameConflict';
+    const { status } = await fleet.expect('job', 'names the conflict', conflict, 60_000);
+    assert.match(status?.waiting?.message ?? '', /Pod job-worker-1 exists and does not belong to this job/);
+    const before = proxy.writes;
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    assert.ok(proxy.writes - before <= 3, `${proxy.writes - before} writes in 5 s of waiting`);
+    const found = await api.get<Pod>(PODS, at);
+    assert.deepEqual(
+      [found.metadata.uid, found.metadata.deletionTimestamp, found.metadata.ownerReferences],
+      [foreign.metadata.uid, undefined, undefined],
+    );
+    const now = await fleet.pods('job');
+    for (const { metadata } of others) assert.ok(uidsOf(now).includes(metadata.uid), metadata.name);
+    await api.delete(PODS, at);
+    await podsOf(fleet, 3, (await fleet.job('job')).status?.attempt ?? 0);
+  });
+
+  for (const label of ['meddler.test/label', 'app.kubernetes.io/managed-by'])
+    test(`a policy that sets ${label} on every child as it is written: no war over it, nothing at rest`, {
+      timeout,
+    }, async (context) => {
+      if (!(await servesPolicies())) return context.skip('this Kubernetes has no such policies');
+      await using place = await begin();
+      const { fleet, proxy } = place;
+      const { api } = fleet.plane;
+      await using _ = await mutating(fleet, label);
+      await fleet.submit('job');
+      const pods = await podsOf(fleet, 3, 0);
+      for (const { metadata } of pods) assert.equal(metadata.labels?.[label], 'meddler');
+      await quiet([proxy], 5000);
+      const made = proxy.writes;
+      await new Promise((resolve) => setTimeout(resolve, 10_000));
+      const atRest = proxy.writes - made;
+      // It comes back to objects that are repaired, too.
+      const worker = workerOf(pods, 1);
+      const labels = { [LABELS.jobName]: null };
+      await api.mergePatch(PODS, worker.metadata, { metadata: { labels } });
+      await until('the label is back', 30_000, async () => {
+        const { metadata } = await api.get<Pod>(PODS, worker.metadata);
+        return metadata.labels?.[LABELS.jobName];
+      });
+      await quiet([proxy], 5000);
+      const repair = proxy.writes - made - atRest;
+      context.diagnostic(`${made} writes to make it, ${atRest} in 10 s at rest, ${repair} for a repair`);
+      assert.equal(atRest, 0);
+      assert.ok(made <= 15 && repair <= 5, `${made} writes to make it, ${repair} for a repair`);
+      const { status } = await fleet.job('job');
+      assert.deepEqual([status?.restarts, status?.waiting?.on], [0, 'Rendezvous']);
+      assert.deepEqual(uidsOf(await fleet.pods('job')), uidsOf(pods));
+    });
 
   test('the namespace is deleted: nothing is made in it any more, and it goes', {
     timeout,
@@ -402,6 +477,61 @@ const webhook = (name: string, namespace: string) =>
       },
     ],
   }) as KubeObject;
+
+const POLICIES = admission('MutatingAdmissionPolicy', 'mutatingadmissionpolicies');
+const BINDINGS = admission('MutatingAdmissionPolicyBinding', 'mutatingadmissionpolicybindings');
+
+function admission(kind: string, plural: string): Resource {
+  return { apiVersion: 'admissionregistration.k8s.io/v1', kind, plural, namespaced: false };
+}
+
+async function servesPolicies(): Promise<boolean> {
+  const path = '/apis/admissionregistration.k8s.io/v1';
+  const { resources } = await arena.plane.api.client.call<{ resources: { name: string }[] }>({
+    method: 'GET',
+    path,
+  });
+  return resources.some(({ name }) => name === POLICIES.plural);
+}
+
+/** In the fleet's namespace, and in force when this resolves. */
+async function mutating({ plane: { api }, namespace }: Fleet, label: string): Promise<AsyncDisposable> {
+  const name = `meddler-${namespace}`;
+  const expression = `Object{metadata: Object.metadata{
+    annotations: {"meddler.test/seen": "yes"}, labels: {"${label}": "meddler"}}}`;
+  const rule = { apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], scope: '*' };
+  await api.create(POLICIES, {
+    metadata: { name },
+    spec: {
+      matchConstraints: {
+        namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
+        resourceRules: [
+          { ...rule, apiGroups: [''], resources: ['pods', 'services', 'configmaps', 'secrets'] },
+          { ...rule, apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'] },
+        ],
+      },
+      mutations: [{ patchType: 'ApplyConfiguration', applyConfiguration: { expression } }],
+      failurePolicy: 'Fail',
+      reinvocationPolicy: 'IfNeeded',
+    },
+  } as KubeObject);
+  await api.create(BINDINGS, { metadata: { name }, spec: { policyName: name } } as KubeObject);
+  await until('the policy is in force', 60_000, async () => {
+    const made = await api.client.call<Stored>({
+      method: 'POST',
+      path: `/api/v1/namespaces/${namespace}/configmaps`,
+      query: { dryRun: 'All' },
+      body: { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'probe' } },
+    });
+    return made.metadata.annotations?.['meddler.test/seen'];
+  });
+  return {
+    [Symbol.asyncDispose]: async () => {
+      await api.delete(BINDINGS, { name });
+      await api.delete(POLICIES, { name });
+    },
+  };
+}
 
 type Change = Record<string, unknown>;
 

@@ -8,7 +8,7 @@ import { controllerOf, type Resource } from '../../kube/objects.ts';
 import { Reflector } from '../../kube/reflector.ts';
 import { Store } from '../../kube/store.ts';
 import type { LeptonJobObject } from '../job.ts';
-import { LEPTON_JOBS } from '../names.ts';
+import { CHILDREN, LEPTON_JOBS } from '../names.ts';
 import type { Family, GangBackend, GangObject, Membership } from './backend.ts';
 import { type Found, type GangView, viewGang } from './gang-view.ts';
 import { KUBERNETES } from './kubernetes.ts';
@@ -38,7 +38,6 @@ export interface GangsOptions {
   readonly onError: (kind: string, error: unknown) => void;
 }
 
-const MANAGED = 'app.kubernetes.io/managed-by=lepton-operator';
 /** A scheduler whose objects cannot be listed does not keep the operator from starting. */
 const START_MS = 10_000;
 
@@ -220,7 +219,7 @@ export class Gangs {
       api: this.#options.api,
       resource,
       store,
-      scope: { namespace, labelSelector: MANAGED },
+      scope: { namespace, labelSelector: CHILDREN },
       onChange: ({ object }) => {
         const owner = controllerOf(object);
         if (owner?.kind === LEPTON_JOBS.kind)
