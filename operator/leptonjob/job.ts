@@ -99,6 +99,8 @@ export interface Waits {
 export interface Seen {
   readonly job: LeptonJobObject;
   readonly pods: readonly PodView[];
+  /** Names of pods of the present attempt that this process has seen, whether they are there or not. */
+  readonly met: ReadonlySet<string>;
   /** Children that there should be and that are not, or not as they should be. */
   readonly missing: readonly ChildKind[];
   readonly report?: Report;

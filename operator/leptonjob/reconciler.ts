@@ -19,7 +19,7 @@ import { planLeptonJob } from './plan.ts';
 import { type Pod, viewPod } from './pod-view.ts';
 import { isOurs } from './rules/beginning.ts';
 import { hasBegun, isFinished } from './rules/lifetime.ts';
-import { madeKey, type Run, type Runs, unseenInMs } from './runs.ts';
+import { madeKey, meet, type Run, type Runs, unseenInMs } from './runs.ts';
 import { templateOf } from './template.ts';
 import { objectionsTo } from './template-policy.ts';
 import type { World } from './world.ts';
@@ -138,6 +138,11 @@ class Reconciler {
     return {
       job,
       pods: views,
+      met: meet(
+        run,
+        job.status?.attempt ?? 0,
+        views.map(({ name }) => name),
+      ),
       missing: finished ? [] : this.#missing(job, run, certified),
       nodes: world.conditions,
       ...(lack === undefined ? {} : { lack }),

@@ -33,6 +33,8 @@ export interface Run {
   /** Versions that this process wrote: no pass before they have been seen. */
   writtenJob?: string;
   writtenPod?: string;
+  /** Pods that were seen since the attempt began. */
+  met: { readonly attempt: number; readonly names: Set<string> };
   /** Children that the server has by its own word, until the watch of their kind knows them as well: `Kind/name`, since when. */
   readonly made: Map<string, number>;
   /** When the status was last written. */
@@ -43,6 +45,13 @@ export interface Run {
 
 /** A watch that says nothing for this long may have missed that a child is gone again. */
 const MADE_MS = 30_000;
+
+/** Adds those that are there now; another attempt begins anew. Gives their names. */
+export function meet(run: Run, attempt: number, names: readonly string[]): ReadonlySet<string> {
+  if (run.met.attempt !== attempt) run.met = { attempt, names: new Set() };
+  for (const name of names) run.met.names.add(name);
+  return run.met.names;
+}
 
 /** When the next of the children that no watch knows yet has to be looked for again. */
 export function unseenInMs({ made }: Run, nowMs: number): number | undefined {
@@ -90,7 +99,13 @@ export class Runs {
     const known = this.#runs.get(metadata.uid);
     if (known) return known;
     const writer = new SingleWriter();
-    const run: Run = { made: new Map(), toldMs: Number.NEGATIVE_INFINITY, rejections: 0, writer };
+    const run: Run = {
+      made: new Map(),
+      met: { attempt: -1, names: new Set() },
+      toldMs: Number.NEGATIVE_INFINITY,
+      rejections: 0,
+      writer,
+    };
     this.#runs.set(metadata.uid, run);
     return run;
   }

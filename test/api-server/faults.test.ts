@@ -25,6 +25,19 @@ after(() => arena?.[Symbol.asyncDispose]());
 const PASS: Fault = { kind: 'pass' };
 const REST_MS = 10_000;
 
+/** Everything is told that the first operator had to tell. */
+async function standstill(fleet: Fleet): Promise<void> {
+  await fleet.phase('job', 'Starting');
+  let version = '';
+  let sinceMs = performance.now();
+  await until('the job is not written any more', 30_000, async () => {
+    const { metadata } = await fleet.job('job');
+    if (metadata.resourceVersion !== version) sinceMs = performance.now();
+    version = metadata.resourceVersion;
+    return performance.now() - sinceMs > 2000 || undefined;
+  });
+}
+
 /** One life behind the fault, from creation to rest. */
 async function live(rule: Rule) {
   await using fleet = await Fleet.withoutOperator(arena.plane);
@@ -198,7 +211,7 @@ describe('a life behind a fault ends as without it', { concurrency: 8 }, () => {
     await using fleet = await Fleet.start(arena.plane, { times: QUICK_TIMES });
     await fleet.submit('job');
     const before = await podsOf(fleet, 3, 0);
-    await until('assembled', 30_000, async () => (await fleet.job('job')).status?.assembled || undefined);
+    await standstill(fleet);
     await fleet.operator!.stop();
     await using proxy = await FaultProxy.start(arena.plane);
     let forgotten = 0;

@@ -21,7 +21,7 @@ export function failedPods(seen: Seen, status: LeptonJobStatus): Failure[] {
     told.add(failure.pod.uid);
     found.push(failure);
   }
-  return status.assembled ? [...found, ...vanished(seen, status, pods)] : found;
+  return [...found, ...vanished(seen, status, pods)];
 }
 
 /** What the pod itself says of its end. */
@@ -38,17 +38,17 @@ function endOf(pod: PodView, { lostNodes }: Seen): PodEnd | undefined {
   return undefined;
 }
 
-/** Places of a run that was complete, without a pod and not known to be replaced. */
+/** Places without a pod that had one: of a run that was complete, or by what this process has seen; not known to be replaced. */
 function vanished(
-  { job }: Seen,
-  { replacing, worker }: LeptonJobStatus,
+  { job, met }: Seen,
+  { assembled, replacing, worker }: LeptonJobStatus,
   pods: readonly PodView[],
 ): Failure[] {
   const taken = new Set(pods.map(({ name }) => name));
   const replaced = new Set((replacing ?? []).map((entry) => entry.split('/')[0]));
   return placesOf(job.spec.parameterServer.replicas, worker?.replicas ?? 0)
     .map(({ role, rank }) => ({ name: podName(job.metadata.name, role, rank), role, rank }))
-    .filter(({ name }) => !taken.has(name) && !replaced.has(name))
+    .filter(({ name }) => (assembled || met.has(name)) && !taken.has(name) && !replaced.has(name))
     .map((place) => ({
       pod: { ...place, uid: '', attempt: 0, phase: 'Failed', ready: false },
       end: { reason: 'Vanished', message: 'the pod was deleted' },

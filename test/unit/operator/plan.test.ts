@@ -195,3 +195,15 @@ test('a pod that does not go is looked at when it is overdue, and then removed b
   const { name, uid } = worker;
   assert.deepEqual(after.kind === 'act' && after.steps, [{ kind: 'deletePod', name, uid, force: true }]);
 });
+
+test('a pod that goes before the run was complete is a new attempt: no place of an attempt is taken twice', () => {
+  const cluster = new SmallCluster({});
+  while (cluster.pods.length < 3) cluster.pass();
+  cluster.seen(); // the controller has met them
+  assert.equal(cluster.status?.assembled, false);
+  for (const { name } of cluster.pods) cluster.vanish(name);
+  cluster.settle();
+  assert.equal(cluster.status?.attempt, 1);
+  assert.equal(new Set(cluster.created).size, cluster.created.length);
+  assert.equal(cluster.status?.restarts, 0);
+});

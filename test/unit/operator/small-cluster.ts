@@ -74,6 +74,7 @@ export class SmallCluster {
     return {
       job: this.job,
       pods: this.pods,
+      met: this.#meet(),
       missing: [],
       nodes: this.nodes,
       lostNodes: this.lostNodes,
@@ -118,6 +119,15 @@ export class SmallCluster {
     this.pods = this.pods.map((pod) =>
       leaves(pod) ? { ...pod, phase: 'Succeeded', ready: false, words: { phase: 'Left' } } : pod,
     );
+  }
+
+  #met = { attempt: -1, names: new Set<string>() };
+
+  #meet(): ReadonlySet<string> {
+    const attempt = this.status?.attempt ?? 0;
+    if (this.#met.attempt !== attempt) this.#met = { attempt, names: new Set() };
+    for (const { name } of this.pods) this.#met.names.add(name);
+    return this.#met.names;
   }
 
   /** One pass; `crashAfter` steps the controller dies before it writes the status. Gives the plan. */
