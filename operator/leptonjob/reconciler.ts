@@ -138,11 +138,7 @@ class Reconciler {
     return {
       job,
       pods: views,
-      met: meet(
-        run,
-        job.status?.attempt ?? 0,
-        views.map(({ name }) => name),
-      ),
+      met: meet(run, job.status?.attempt ?? 0, views),
       missing: finished ? [] : this.#missing(job, run, certified),
       nodes: world.conditions,
       ...(lack === undefined ? {} : { lack }),

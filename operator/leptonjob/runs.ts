@@ -5,7 +5,7 @@ import { isStatus } from '../kube/errors.ts';
 import { controllerOf, type Resource, SECRETS, type Stored } from '../kube/objects.ts';
 import type { Identity } from './certificates.ts';
 import { type CoordinatorLink, openLink } from './coordinator-link.ts';
-import type { LeptonJobObject, Report, Seen } from './job.ts';
+import type { LeptonJobObject, PodView, Report, Seen } from './job.ts';
 import { certificatesName } from './names.ts';
 import type { Pod } from './pod-view.ts';
 import { SingleWriter } from './single-writer.ts';
@@ -46,10 +46,13 @@ export interface Run {
 /** A watch that says nothing for this long may have missed that a child is gone again. */
 const MADE_MS = 30_000;
 
-/** Adds those that are there now; another attempt begins anew. Gives their names. */
-export function meet(run: Run, attempt: number, names: readonly string[]): ReadonlySet<string> {
+/**
+ * Adds the pods of this attempt that are there now; another attempt begins anew. Gives their names. Of earlier attempts a watch that
+ * is late may still tell: they are no loss.
+ */
+export function meet(run: Run, attempt: number, pods: readonly PodView[]): ReadonlySet<string> {
   if (run.met.attempt !== attempt) run.met = { attempt, names: new Set() };
-  for (const name of names) run.met.names.add(name);
+  for (const pod of pods) if (pod.attempt === attempt) run.met.names.add(pod.name);
   return run.met.names;
 }
 

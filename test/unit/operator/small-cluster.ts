@@ -126,7 +126,7 @@ export class SmallCluster {
   #meet(): ReadonlySet<string> {
     const attempt = this.status?.attempt ?? 0;
     if (this.#met.attempt !== attempt) this.#met = { attempt, names: new Set() };
-    for (const { name } of this.pods) this.#met.names.add(name);
+    for (const pod of this.pods) if (pod.attempt === attempt) this.#met.names.add(pod.name);
     return this.#met.names;
   }
 
