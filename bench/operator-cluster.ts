@@ -8,17 +8,12 @@ import { Reflector } from '../operator/kube/reflector.ts';
 import { Store } from '../operator/kube/store.ts';
 import { type ControlPlane, startControlPlane } from '../test/cluster/control-plane.ts';
 import { Daemon, until } from '../test/cluster/daemon.ts';
+import { NAMESPACES } from '../test/cluster/resources.ts';
 
 interface Pod extends Stored {
   readonly status?: { readonly phase?: string };
 }
 
-const NAMESPACES: Resource = {
-  apiVersion: 'v1',
-  kind: 'Namespace',
-  plural: 'namespaces',
-  namespaced: false,
-};
 const NODE_COUNT = 100;
 const PATIENCE_MS = 240_000;
 

@@ -3,7 +3,14 @@
 import type { JobCondition, LeptonJobStatus } from '../../crds/status.ts';
 import { goodputOf } from './goodput.ts';
 import type { PodView, Report, Seen } from './job.ts';
-import { type ConditionType, type Role, selectorOf, selectorText, type WaitingOn } from './names.ts';
+import {
+  type ConditionType,
+  DEFAULT_OUTPUT,
+  type Role,
+  selectorOf,
+  selectorText,
+  type WaitingOn,
+} from './names.ts';
 import { text } from './report.ts';
 import { type Phase, type Waiting, waitingOf } from './waiting.ts';
 
@@ -128,9 +135,6 @@ function outputOf(
   const metrics = words?.metrics ?? report?.evaluation ?? decided.output?.metrics ?? {};
   return { uri: job.spec.output.uri ?? DEFAULT_OUTPUT, metrics: roundedAll(metrics) };
 }
-
-/** Where results go when the manifest names no folder. */
-export const DEFAULT_OUTPUT = '/output';
 
 type Wanted = readonly [type: ConditionType, holds: boolean, reason: string, message: string];
 

@@ -2,9 +2,8 @@
 // how it comes into the pod is not. Pure.
 import { createHash } from 'node:crypto';
 import type { JobConfigInput } from '../../protos/role-config.ts';
-import { DEFAULT_OUTPUT } from './describe.ts';
 import type { LeptonJobObject } from './job.ts';
-import { podName, type Role, SERVER_PORT, serviceName } from './names.ts';
+import { DEFAULT_OUTPUT, podName, type Role, SERVER_PORT, serviceName } from './names.ts';
 
 /** Where a pod has its certificates. */
 export const TLS_FOLDER = '/etc/lepton/tls';

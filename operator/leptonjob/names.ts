@@ -84,6 +84,8 @@ export type ConditionType = (typeof CONDITIONS)[number];
 /** Kueue's label of its queue, on jobs that it admits. */
 export const KUEUE_QUEUE = 'kueue.x-k8s.io/queue-name';
 
+/** Where results go when the manifest names no folder. */
+export const DEFAULT_OUTPUT = '/output';
 /** The port that every parameter server listens on. */
 export const SERVER_PORT = 2222;
 export const CONTAINER = 'lepton';

@@ -4,7 +4,7 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { type OperatorConfig, operatorConfigSchema } from '../../operator/config.ts';
 import { isStatus } from '../../operator/kube/errors.ts';
-import { type KubeObject, PODS, pathOf, type Resource } from '../../operator/kube/objects.ts';
+import { type KubeObject, PODS, pathOf } from '../../operator/kube/objects.ts';
 import type { LeptonJobObject, Report } from '../../operator/leptonjob/job.ts';
 import { LABELS, LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
 import type { Pod } from '../../operator/leptonjob/pod-view.ts';
@@ -12,14 +12,8 @@ import { Operator, type OperatorOptions } from '../../operator/operator.ts';
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
 import { installCrd } from '../cluster/install-crd.ts';
+import { NAMESPACES } from '../cluster/resources.ts';
 import { Coordinator } from './coordinator.ts';
-
-export const NAMESPACES: Resource = {
-  apiVersion: 'v1',
-  kind: 'Namespace',
-  plural: 'namespaces',
-  namespaced: false,
-};
 
 /** With its default account, without which admission refuses a pod before it looks at it: needs the controller manager. */
 export async function makeNamespace(

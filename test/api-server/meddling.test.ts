@@ -15,9 +15,10 @@ import type { LeptonJobObject } from '../../operator/leptonjob/job.ts';
 import { LABELS, LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
 import type { Pod } from '../../operator/leptonjob/pod-view.ts';
 import { until } from '../cluster/daemon.ts';
+import { NAMESPACES } from '../cluster/resources.ts';
 import { type Arena, podsOf, startArena, twinsIn } from './arena.ts';
 import { FaultProxy, type SeenRequest } from './fault-proxy.ts';
-import { Fleet, NAMESPACES, type OperatorInput } from './fleet.ts';
+import { Fleet, type OperatorInput } from './fleet.ts';
 import { differences, QUICK_TIMES, quiet, rest } from './rest.ts';
 
 const timeout = 240_000;

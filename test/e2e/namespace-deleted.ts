@@ -2,14 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isStatus } from '../../operator/kube/errors.ts';
-import type { Resource } from '../../operator/kube/objects.ts';
 import { OPERATOR_NAMESPACE } from '../cluster/cluster.ts';
 import { until } from '../cluster/daemon.ts';
+import { NAMESPACES } from '../cluster/resources.ts';
 import { makeVolume } from '../cluster/volume.ts';
 import type { Fixture } from './fixture.ts';
 
 const NAME = 'doomed';
-const NAMESPACES: Resource = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false };
 const QUIET_MS = 5000;
 /** Refused while the namespace goes: creations are tried again at growing intervals. */
 const MOST_WRITES = 100;
