@@ -123,6 +123,14 @@ const nameRule: Rule = {
   got: (self) => (self['metadata'] as { name: string }).name,
 };
 
+/** Every process of a run is told where each parameter is. Only an API server knows what was there before, and the status. */
+const serversRule: Rule = {
+  cel: "self.spec.parameterServer.replicas == oldSelf.spec.parameterServer.replicas || !has(self.status) || !has(self.status.phase) || self.status.phase == 'Suspended'",
+  message: 'parameterServer.replicas can be changed only while the job is suspended',
+  holds: () => true,
+  got: () => '',
+};
+
 const stringMap = () => z.record(z.string(), z.string());
 
 export const leptonJobSchema = withRules(
@@ -141,6 +149,7 @@ export const leptonJobSchema = withRules(
     })
     .describe('A training job'),
   nameRule,
+  serversRule,
 );
 
 export type LeptonJob = z.output<typeof leptonJobSchema>;

@@ -63,7 +63,11 @@ export const workerSchema = withRules(
 
 export const parameterServerSchema = z
   .strictObject({
-    replicas: whole(1, 64).default(1).describe('Number of servers; parameters are split by bytes'),
+    replicas: whole(1, 64)
+      .default(1)
+      .describe(
+        'Number of servers; parameters are split by bytes. Can be changed only while the job is suspended',
+      ),
     template: templateSchema().exactOptional().describe("Pod template; default: the workers'"),
   })
   .describe('Processes that hold the parameters and apply the optimizer');

@@ -238,6 +238,27 @@ test('suspend asks for a checkpoint, deletes the pods and goes on later', async 
   await fleet.phase('pause', 'Running');
 });
 
+test('the number of parameter servers changes while the job is suspended, and at no other time', async () => {
+  await fleet.submit('servers');
+  await fleet.run('servers', { phase: 'Running', step: 7 });
+  await fleet.phase('servers', 'Running');
+  const two = { parameterServer: { replicas: 2 } };
+  await assert.rejects(fleet.change('servers', two), /only while the job is suspended/);
+  await assert.rejects(fleet.change('servers', { ...two, suspend: true }), /only while the job is suspended/);
+  await fleet.change('servers', { suspend: true });
+  await assert.rejects(fleet.change('servers', two), /only while the job is suspended/);
+  const [server, ...workers] = await fleet.pods('servers');
+  for (const worker of workers) await fleet.end(worker, 0);
+  await fleet.end(server!, 0, { phase: 'Stopped', step: 8 });
+  await fleet.phase('servers', 'Suspended');
+  await fleet.change('servers', { ...two, suspend: false });
+  const pods = await fleet.expectPods('servers', 4);
+  assert.deepEqual(ranks(pods).slice(0, 2), ['servers-server-0', 'servers-server-1']);
+  await fleet.run('servers', { phase: 'Running', step: 9 });
+  const { status } = await fleet.phase('servers', 'Running');
+  assert.deepEqual([status?.restarts, status?.parameterServer?.replicas], [0, 2]);
+});
+
 test('a coordinator that does not answer is not waited for for ever', async () => {
   await fleet.submit('deaf');
   await fleet.run('deaf', { phase: 'Running' });

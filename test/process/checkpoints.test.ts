@@ -24,8 +24,11 @@ async function trainHalf(directory: string): Promise<string[]> {
   return folders.sort().map((folder) => join(directory, 'checkpoints', folder));
 }
 
-async function finish(directory: string): Promise<{ outcome: Outcome; said: string[]; from: number }> {
-  await using job = await startJob({ ...JOB, resume: true }, directory);
+async function finish(
+  directory: string,
+  servers = JOB.servers,
+): Promise<{ outcome: Outcome; said: string[]; from: number }> {
+  await using job = await startJob({ ...JOB, servers, resume: true }, directory);
   const { phase, error } = await job.finished;
   assert.equal(phase, 'Succeeded', JSON.stringify(error));
   const passedOver = job.logged('checkpoint passed over, trying the one before');
@@ -47,6 +50,18 @@ test('a stopped run goes on where it stopped, to the same bits', TIMEOUT, async 
   assert.equal(outcome.digest, undisturbed.digest);
   assert.deepEqual(outcome.history, undisturbed.history);
 });
+
+for (const servers of [1, 3]) {
+  test(`a run of two servers goes on with ${servers}, to the same bits`, TIMEOUT, async () => {
+    await using folder = await temporaryFolder();
+    await trainHalf(folder.path);
+    const { outcome, said, from } = await finish(folder.path, servers);
+    assert.deepEqual(said, []);
+    assert.ok(from >= 45, `went on from step ${from}`);
+    assert.equal(outcome.digest, undisturbed.digest);
+    assert.deepEqual(outcome.history, undisturbed.history);
+  });
+}
 
 /** Folders are called run-step-epoch. */
 function stepOf(folder: string): number {
