@@ -26,7 +26,7 @@ async function trainHalf(directory: string): Promise<string[]> {
 
 async function finish(
   directory: string,
-  servers = JOB.servers,
+  servers = 2,
 ): Promise<{ outcome: Outcome; said: string[]; from: number }> {
   await using job = await startJob({ ...JOB, servers, resume: true }, directory);
   const { phase, error } = await job.finished;
