@@ -2,6 +2,8 @@
 // only; the rules stand among those of plan.ts.
 import type { LeptonJobStatus } from '../../../crds/status.ts';
 import type { Plan, PodView, Seen, Step } from '../job.ts';
+import { act, record } from '../rules/decision.ts';
+import { stoppingFor } from '../rules/suspending.ts';
 import type { GangRef } from './gang-view.ts';
 
 /** A job without pods keeps no places from others: of a suspended or finished one, and of what cannot be changed, nothing stays. */
@@ -10,7 +12,7 @@ export function ungroup({ pods, gang, job }: Seen, status: LeptonJobStatus): Pla
   if (pods.some((pod) => !over || isActive(pod))) return undefined;
   const idle = over || (status.phase === 'Suspended' && job.spec.suspend);
   const doomed = idle ? gang.present : gang.outdated;
-  return doomed.length > 0 ? { kind: 'act', status, steps: deletions(doomed) } : undefined;
+  return doomed.length > 0 ? act(status, deletions(doomed)) : undefined;
 }
 
 /** One back-end for all pods of a run: it is recorded before the first of them exists. */
@@ -18,8 +20,7 @@ export function choose({ pods, gang }: Seen, status: LeptonJobStatus): Plan | un
   const { choice } = gang;
   if (pods.length > 0 || choice === undefined || choice === (status.gang ?? 'none')) return undefined;
   const { gang: _, ...rest } = status;
-  const next = choice === 'none' ? rest : { ...rest, gang: choice };
-  return { kind: 'record', status: next, events: [] };
+  return record(choice === 'none' ? rest : { ...rest, gang: choice }, []);
 }
 
 /**
@@ -35,18 +36,12 @@ export function regroup(seen: Seen, status: LeptonJobStatus): Plan | undefined {
   const tooSmall = gang.minimum < places && pods.length > 0 && pods.every(hasNoNode);
   if (!tooLarge && !tooSmall) return undefined;
   const message = `the group is one of ${gang.minimum} pods and cannot be changed: the run of ${places} begins anew`;
-  return {
-    kind: 'record',
-    status: { ...status, stopping: { reason: 'Scale', since: new Date(nowMs).toISOString() } },
-    events: [{ type: 'Normal', reason: 'Regrouping', message }],
-  };
+  return record(stoppingFor(status, 'Scale', nowMs), [{ type: 'Normal', reason: 'Regrouping', message }]);
 }
 
 /** The objects come before the pods, and follow their number. */
 export function gather({ gang: { tasks } }: Seen, status: LeptonJobStatus): Plan | undefined {
-  return tasks.length === 0
-    ? undefined
-    : { kind: 'act', status, steps: [{ kind: 'arrangeGang', tasks }], wakeInMs: 1000 };
+  return tasks.length === 0 ? undefined : act(status, [{ kind: 'arrangeGang', tasks }], 1000);
 }
 
 /** Why no pod is created now: no scheduler would start it, it says so itself, or objects of the same names are still going. */
@@ -54,7 +49,7 @@ export function hold({ gang, pods, refusal }: Seen, status: LeptonJobStatus): Pl
   // A run that has been let in stays in, whatever the phase of its group is while a pod is replaced.
   const held =
     refusal?.on === 'GangNotServed' || (pods.length === 0 && (gang.leaving || gang.held !== undefined));
-  return held ? { kind: 'act', status, steps: [] } : undefined;
+  return held ? act(status, []) : undefined;
 }
 
 export function hasNoNode({ phase, node }: PodView): boolean {

@@ -4,6 +4,7 @@ import type { LeptonJobStatus } from '../../../crds/status.ts';
 import type { Limits, Plan, PodView, Seen, Step } from '../job.ts';
 import { record } from './decision.ts';
 import { coordinatorOf, placedPods, placedWorkers } from './places.ts';
+import { stoppingFor } from './suspending.ts';
 
 /** Another number is asked for: also while a change is under way, which then has another end. */
 export function resize({ job, nowMs }: Seen, status: LeptonJobStatus): Plan | undefined {
@@ -61,8 +62,7 @@ function silentMs({ report, nowMs }: Seen, { since }: Resizing): number {
 /** The run stops, with a checkpoint if anybody still listens, and goes on in the new number. */
 function startAnew({ nowMs }: Seen, { resizing, ...status }: LeptonJobStatus): Plan {
   const message = `the coordinator does not answer: the run begins anew with ${resizing?.to} workers`;
-  const stopping = { reason: 'Scale' as const, since: new Date(nowMs).toISOString() };
-  return record({ ...status, stopping }, [{ type: 'Warning', reason: 'ScalingAnew', message }]);
+  return record(stoppingFor(status, 'Scale', nowMs), [{ type: 'Warning', reason: 'ScalingAnew', message }]);
 }
 
 /** What a change asks for at every pass; so does a coordinator that was started with another number than the present one. */

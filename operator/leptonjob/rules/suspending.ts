@@ -7,6 +7,8 @@ import { deletions, wakeForForce } from './deleting.ts';
 import { activeMs, emptyRole, finished, running, timeOf } from './lifetime.ts';
 import { coordinatorOf } from './places.ts';
 
+type StopReason = NonNullable<LeptonJobStatus['stopping']>['reason'];
+
 export function suspend({ job, nowMs }: Seen, status: LeptonJobStatus): Plan | undefined {
   if (!job.spec.suspend || status.phase === 'Suspended' || status.stopping) return undefined;
   return record(stoppingFor(status, 'Suspend', nowMs), [
@@ -37,18 +39,14 @@ export function stayDown(seen: Seen, status: LeptonJobStatus): Plan | undefined 
   ]);
 }
 
-export function stoppingFor(
-  status: LeptonJobStatus,
-  reason: 'Suspend' | 'Deadline',
-  nowMs: number,
-): LeptonJobStatus {
+export function stoppingFor(status: LeptonJobStatus, reason: StopReason, nowMs: number): LeptonJobStatus {
   return { ...status, stopping: { reason, since: new Date(nowMs).toISOString() } };
 }
 
 /** No pod is left of a run that was to stop. */
 function stopped(
   status: LeptonJobStatus,
-  reason: 'Suspend' | 'Deadline' | 'Scale',
+  reason: StopReason,
   workers: number,
   nowMs: number,
 ): [LeptonJobStatus, JobEvent[]] {
