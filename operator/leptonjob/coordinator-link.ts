@@ -14,6 +14,7 @@ import {
 import { loadSync } from '@grpc/proto-loader';
 import type { Identity } from './certificates.ts';
 import type { Report } from './job.ts';
+import { knock } from './knock.ts';
 import { type Heard, reportOf } from './report.ts';
 
 export interface LinkOptions {
@@ -35,6 +36,8 @@ export interface CoordinatorLink {
   resize(workers: number, gone: boolean): Promise<void>;
   /** Nothing has come for too long: the line itself may be dead. */
   renew(): void;
+  /** The coordinator is said to be there: one that has not been heard yet is asked at once. */
+  hurry(): void;
   close(): void;
 }
 
@@ -70,6 +73,11 @@ function coordination(): ServiceClientConstructor {
   return service;
 }
 
+/** Throws where the job's secret holds no certificates. */
+function securityOf({ authority, key, certificate }: Identity): ChannelCredentials {
+  return credentials.createSsl(Buffer.from(authority), Buffer.from(key), Buffer.from(certificate));
+}
+
 export function openLink(options: LinkOptions): CoordinatorLink {
   return new Link(options);
 }
@@ -78,10 +86,12 @@ class Link implements CoordinatorLink {
   readonly address: string;
   readonly #options: LinkOptions;
   readonly #service = coordination();
-  /** Made when it is first needed: what the job's secret holds may be no certificate. */
-  #security: ChannelCredentials | undefined;
-  /** None between two tries: a channel would go on trying at a rhythm of its own. */
+  /** None between two tries: a channel would go on trying at a rhythm of its own, and its certificates take memory. */
   #client: Coordination | undefined;
+  /** Somebody took a connection: until then a channel would be made for nobody, again and again. */
+  #answered = false;
+  /** Of the knock under way. */
+  #callOff = (): void => {};
   #call: ClientReadableStream<unknown> | undefined;
   #retry: NodeJS.Timeout | undefined;
   #retryMs = FIRST_RETRY_MS;
@@ -91,7 +101,7 @@ class Link implements CoordinatorLink {
   constructor(options: LinkOptions) {
     this.address = options.address;
     this.#options = options;
-    this.#watch();
+    this.#try();
   }
 
   stop(): Promise<void> {
@@ -110,30 +120,27 @@ class Link implements CoordinatorLink {
 
   renew(): void {
     if (this.#closed) return;
-    clearTimeout(this.#retry);
     const call = this.#call;
     this.#call = undefined;
     call?.cancel();
     this.#disconnect();
-    this.#retryMs = FIRST_RETRY_MS;
-    this.#watch();
+    this.#tryAnew();
+  }
+
+  hurry(): void {
+    if (!this.#closed && !this.#call) this.#tryAnew();
   }
 
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
+    this.#callOff();
     this.#call?.cancel();
     this.#disconnect();
   }
 
   #connect(): Coordination {
-    const { authority, key, certificate } = this.#options.identity;
-    this.#security ??= credentials.createSsl(
-      Buffer.from(authority),
-      Buffer.from(key),
-      Buffer.from(certificate),
-    );
-    this.#client ??= new this.#service(this.address, this.#security, {
+    this.#client ??= new this.#service(this.address, securityOf(this.#options.identity), {
       'grpc.ssl_target_name_override': `server.${this.#options.jobUid}`,
       'grpc.keepalive_time_ms': 60_000,
       'grpc.keepalive_timeout_ms': 20_000,
@@ -148,8 +155,26 @@ class Link implements CoordinatorLink {
     this.#client = undefined;
   }
 
+  #tryAnew(): void {
+    clearTimeout(this.#retry);
+    this.#callOff();
+    this.#retryMs = FIRST_RETRY_MS;
+    this.#try();
+  }
+
+  #try(): void {
+    if (this.#answered) {
+      this.#watch();
+      return;
+    }
+    this.#callOff = knock(this.address, (somebody) => {
+      this.#answered = somebody;
+      if (somebody) this.#watch();
+      else this.#again();
+    });
+  }
+
   #watch(): void {
-    if (this.#closed) return;
     try {
       this.#listen(this.#connect().Watch({}));
     } catch {
@@ -179,7 +204,7 @@ class Link implements CoordinatorLink {
     if (this.#closed) return;
     this.#call = undefined;
     this.#disconnect();
-    this.#retry = setTimeout(() => this.#watch(), this.#retryMs * (0.8 + 0.4 * Math.random()));
+    this.#retry = setTimeout(() => this.#try(), this.#retryMs * (0.8 + 0.4 * Math.random()));
     this.#retryMs = Math.min(this.#retryMs * 2, this.#longestRetryMs);
   }
 }

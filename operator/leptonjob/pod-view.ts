@@ -53,13 +53,17 @@ export function viewPod(pod: Pod): PodView | undefined {
     rank,
     attempt: Number(labels[LABELS.attempt] ?? 0),
     phase,
-    ready: conditionOf(pod, 'Ready')?.status === 'True',
+    ready: isReady(pod),
     ...(node === undefined ? {} : { node }),
     ...(deletionTimestamp === undefined ? {} : { terminatingSinceMs: Date.parse(deletionTimestamp) }),
     ...(phase === 'Failed' ? { end: endOf(pod) } : {}),
     ...(words ? { words } : {}),
     ...(waiting ? { waiting } : {}),
   };
+}
+
+export function isReady(pod: Pod): boolean {
+  return conditionOf(pod, 'Ready')?.status === 'True';
 }
 
 function phaseOf({ status }: Pod): PodView['phase'] {

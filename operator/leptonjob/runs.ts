@@ -7,13 +7,15 @@ import type { Identity } from './certificates.ts';
 import { type CoordinatorLink, openLink } from './coordinator-link.ts';
 import type { LeptonJobObject, PodView, Report, Seen } from './job.ts';
 import { certificatesName } from './names.ts';
-import type { Pod } from './pod-view.ts';
+import { isReady, type Pod } from './pod-view.ts';
 import { SingleWriter } from './single-writer.ts';
 
 export interface Run {
   /** The secret is there and ours. */
   identity?: Identity;
   link?: CoordinatorLink;
+  /** By its pod; a line that knocks ever more seldom need not wait longer then. */
+  coordinatorReady?: boolean;
   report?: Report;
   /** As it was at the last pass. */
   job?: LeptonJobObject;
@@ -162,6 +164,9 @@ export class Runs {
       if (address !== undefined) delete run.report;
     }
     run.job = job;
+    const ready = coordinator !== undefined && isReady(coordinator);
+    if (ready && run.coordinatorReady === false) run.link?.hurry();
+    run.coordinatorReady = ready;
     if (run.link || address === undefined || !run.identity) return;
     run.link = openLink({
       address,

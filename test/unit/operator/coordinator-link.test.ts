@@ -8,8 +8,9 @@ import { createServer as createTlsServer } from 'node:tls';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { makeCertificates } from '../../../operator/leptonjob/certificates.ts';
 import { type CoordinatorLink, openLink } from '../../../operator/leptonjob/coordinator-link.ts';
-import type { Report } from '../../../operator/leptonjob/job.ts';
-import { identityFrom } from '../../../operator/leptonjob/runs.ts';
+import type { LeptonJobObject, Report } from '../../../operator/leptonjob/job.ts';
+import type { Pod } from '../../../operator/leptonjob/pod-view.ts';
+import { identityFrom, Runs } from '../../../operator/leptonjob/runs.ts';
 import { listen, type Outbox } from '../../../worker/transport/listener.ts';
 
 const UID = '0000-job';
@@ -20,6 +21,9 @@ const WATCHED_MS = 2500;
 const FEW = 8;
 /** One that had spoken is asked again every half second. */
 const FEW_SPOKEN = 9;
+/** After this long the next try of a line that met nobody is not due for `SOON_MS`, however the tries are spread. */
+const LATE_MS = 4300;
+const SOON_MS = 1500;
 
 type Files = Readonly<Record<string, string>>;
 let own: Files;
@@ -150,6 +154,20 @@ const IMPOSTORS: readonly (readonly [name: string, start: () => Promise<Impostor
   ['is not there', nobody],
 ];
 
+/** What the operator holds of a job whose coordinator listens there. */
+function runsAt(port: number): Runs & Disposable {
+  const runs = new Runs({
+    api: {} as never,
+    nowMs: Date.now,
+    monotonicMs: () => performance.now(),
+    addressOf: () => `127.0.0.1:${port}`,
+    onReport: () => {},
+    patienceMs: () => 60_000,
+    onSilent: () => {},
+  });
+  return Object.assign(runs, { [Symbol.dispose]: () => runs.close() });
+}
+
 /** Stopped once, whatever comes of the test. */
 function stopping({ stop }: Impostor): AsyncDisposable {
   let stopped: Promise<void> | undefined;
@@ -204,6 +222,24 @@ describe('whoever answers', { concurrency: true, timeout: 120_000 }, () => {
     await hears(link);
     await pause(WATCHED_MS);
     assert.ok(half.tries() >= 2 && half.tries() <= FEW_SPOKEN, `${half.tries()} tries`);
+  });
+
+  test('comes late: heard as soon as its pod is Ready, though nobody had been there for long', async () => {
+    const { port } = await nobody();
+    using runs = runsAt(port);
+    const job = { metadata: { name: 'job', uid: UID } } as LeptonJobObject;
+    const pod = (ready: boolean): Pod => ({
+      metadata: { name: 'job-server-0', uid: 'pod', resourceVersion: '1' },
+      status: { conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }] },
+    });
+    const run = runs.of(job);
+    run.identity = identityFrom(own);
+    runs.connect(job, pod(false));
+    await pause(LATE_MS);
+    await using _ = stopping(await coordinator(own, (out) => out.write(RUNNING), port));
+    runs.connect(job, pod(true));
+    await pause(SOON_MS);
+    assert.equal(run.report?.step, RUNNING.step);
   });
 
   for (const [name, address, files] of [
