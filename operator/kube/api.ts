@@ -21,7 +21,8 @@ export interface DeleteOptions {
   readonly propagationPolicy?: 'Background' | 'Foreground' | 'Orphan';
 }
 
-const PAGE = 500;
+/** A page is in memory several times over until it is read: as bytes, as text, as objects. */
+const PAGE = 100;
 
 export class KubeApi {
   readonly client: KubeClient;

@@ -18,20 +18,9 @@ import { Reflector } from '../kube/reflector.ts';
 import { type Change, compareVersions, Store } from '../kube/store.ts';
 import type { Offer } from './accelerators.ts';
 import type { LeptonJobObject } from './job.ts';
+import { keptOfChild, keptOfNode, keptOfPod, type Node } from './kept.ts';
 import { CHILDREN, LEPTON_JOBS } from './names.ts';
-import type { ContainerStatus, Pod } from './pod-view.ts';
-
-export interface Node extends Stored {
-  readonly spec?: { readonly unschedulable?: boolean };
-  readonly status?: {
-    readonly conditions?: readonly {
-      readonly type: string;
-      readonly status: string;
-      readonly lastTransitionTime?: string;
-    }[];
-    readonly allocatable?: Readonly<Record<string, string>>;
-  };
-}
+import type { Pod } from './pod-view.ts';
 
 export interface WorldOptions {
   readonly api: KubeApi;
@@ -71,13 +60,13 @@ export class World {
     const namespaces = options.config.namespaces.length > 0 ? options.config.namespaces : [undefined];
     for (const namespace of namespaces) {
       this.#reflect(LEPTON_JOBS, this.jobs, { namespace }, (change) => this.#jobChanged(change));
-      this.#reflectChildren(PODS, this.pods, namespace, trimPod);
-      this.#reflectChildren(SERVICES, this.services, namespace, nameOnly);
-      this.#reflectChildren(CONFIG_MAPS, this.configMaps, namespace, nameOnly);
+      this.#reflectChildren(PODS, this.pods, namespace, keptOfPod);
+      this.#reflectChildren(SERVICES, this.services, namespace, keptOfChild);
+      this.#reflectChildren(CONFIG_MAPS, this.configMaps, namespace, keptOfChild);
       if (options.config.networkPolicy)
-        this.#reflectChildren(NETWORK_POLICIES, this.networkPolicies, namespace, nameOnly);
+        this.#reflectChildren(NETWORK_POLICIES, this.networkPolicies, namespace, keptOfChild);
     }
-    this.#reflect(NODES, this.nodes, {}, (change) => this.#nodeChanged(change), trimNode);
+    this.#reflect(NODES, this.nodes, {}, (change) => this.#nodeChanged(change), keptOfNode);
   }
 
   start(): void {
@@ -250,59 +239,4 @@ function conditionsOf({ status }: Node): readonly string[] {
       return holds === 'True' ? [type] : [];
     })
     .sort();
-}
-
-/** Names with a domain: what device plugins register. */
-function extended(allocatable: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(allocatable).filter(([name]) => name.includes('/')));
-}
-
-/** Nodes report images, addresses and sizes every few minutes; only conditions that hold and resources are read here. */
-function trimNode({ metadata, spec, status }: Node): Node {
-  const { name, uid, resourceVersion } = metadata;
-  const conditions = (status?.conditions ?? []).filter(
-    ({ type, status: holds }) => type === 'Ready' || holds === 'True',
-  );
-  return {
-    metadata: { name, uid, resourceVersion },
-    ...(spec?.unschedulable ? { spec: { unschedulable: true } } : {}),
-    status: { conditions, allocatable: extended(status?.allocatable ?? {}) },
-  };
-}
-
-/** Ten thousand pods are kept: of their specs only the node is read, of their conditions only those that explain a wait or an end. */
-function trimPod({ metadata, spec, status }: Pod): Pod {
-  const { phase, reason, message, podIP, conditions, containerStatuses, initContainerStatuses } =
-    status ?? {};
-  return {
-    metadata: lightMetadata(metadata),
-    ...(spec?.nodeName === undefined ? {} : { spec: { nodeName: spec.nodeName } }),
-    status: {
-      ...(phase === undefined ? {} : { phase }),
-      ...(reason === undefined ? {} : { reason }),
-      ...(message === undefined ? {} : { message }),
-      ...(podIP === undefined ? {} : { podIP }),
-      conditions: (conditions ?? []).map(({ type, status: holds, reason: why, message: words }) => ({
-        type,
-        status: holds,
-        ...(why === undefined ? {} : { reason: why }),
-        ...(words === undefined ? {} : { message: words }),
-      })),
-      ...(initContainerStatuses ? { initContainerStatuses: initContainerStatuses.map(trimContainer) } : {}),
-      containerStatuses: (containerStatuses ?? []).map(trimContainer),
-    },
-  };
-}
-
-function trimContainer({ name, ready, state }: ContainerStatus): ContainerStatus {
-  return { name, ready: ready ?? false, ...(state ? { state } : {}) };
-}
-
-/** That it is there, and whose it is. */
-function nameOnly({ metadata }: Stored): Stored {
-  return { metadata: lightMetadata(metadata) };
-}
-
-function lightMetadata({ annotations: _, ...metadata }: Stored['metadata']): Stored['metadata'] {
-  return metadata;
 }

@@ -1,6 +1,6 @@
 // A node without a machine: an object whose kubelet is this test. It stays ready for as long as the test lets it.
 import { NODES } from '../../operator/kube/objects.ts';
-import type { Node } from '../../operator/leptonjob/world.ts';
+import type { Node } from '../../operator/leptonjob/kept.ts';
 import type { ControlPlane } from '../cluster/control-plane.ts';
 
 const BEAT_MS = 3000;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Waits } from '../../../operator/leptonjob/job.ts';
+import { keptOfPod } from '../../../operator/leptonjob/kept.ts';
 import { type Pod, viewPod } from '../../../operator/leptonjob/pod-view.ts';
 import { SmallCluster } from './small-cluster.ts';
 
@@ -30,7 +31,7 @@ function wait(status: Record<string, unknown>, node: string | undefined = 'node-
     ...(scheduled && node ? { spec: { nodeName: node } } : {}),
     status: { phase: 'Pending', ...status },
   };
-  return viewPod(pod as unknown as Pod)?.waiting;
+  return viewPod(keptOfPod(pod as unknown as Pod))?.waiting;
 }
 
 const ROWS: readonly (readonly [string, Record<string, unknown>, string, RegExp])[] = [
