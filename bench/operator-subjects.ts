@@ -116,10 +116,16 @@ async function accountOf({ folder, kubeConfig }: ControlPlane): Promise<string> 
   return account;
 }
 
-/** Those that the chart gives the operator. */
+/** Those that the chart gives the operator, and the heap that Node takes in a container with the chart's limit of memory: half. */
 async function nodeOptions(): Promise<string[]> {
-  const template = await readFile(join(ROOT, 'charts/lepton/templates/deployment.yaml'), 'utf8');
-  return /name: NODE_OPTIONS, value: ([^}]+)\}/.exec(template)![1]!.split(' ');
+  const chart = join(ROOT, 'charts/lepton');
+  const [template, values] = await Promise.all(
+    ['templates/deployment.yaml', 'values.yaml'].map((name) => readFile(join(chart, name), 'utf8')),
+  );
+  const { resources } = parse(values!) as { resources: { limits: { memory: string } } };
+  const limitMiB = Number(/^(\d+)Mi$/.exec(resources.limits.memory)![1]);
+  const given = /name: NODE_OPTIONS, value: ([^}]+)\}/.exec(template!)![1]!;
+  return [...given.split(' '), `--max-old-space-size=${limitMiB / 2}`];
 }
 
 /** Indexed Jobs of batch/v1, by kube-controller-manager. */
