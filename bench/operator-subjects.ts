@@ -30,11 +30,11 @@ export class LeptonSubject implements Subject {
   readonly name = 'lepton';
   readonly resource = LEPTON_JOBS;
   readonly #daemon: Daemon;
-  readonly metricsPort: number;
+  readonly #ports: { readonly health: number; readonly metrics: number };
 
-  private constructor(daemon: Daemon, metricsPort: number) {
+  private constructor(daemon: Daemon, ports: { readonly health: number; readonly metrics: number }) {
     this.#daemon = daemon;
-    this.metricsPort = metricsPort;
+    this.#ports = ports;
   }
 
   static async start(cluster: BenchCluster): Promise<LeptonSubject> {
@@ -63,7 +63,7 @@ export class LeptonSubject implements Subject {
         KUBERNETES_SERVICE_PORT: new URL(cluster.plane.server).port,
       },
     });
-    const subject = new LeptonSubject(daemon, metrics);
+    const subject = new LeptonSubject(daemon, { health, metrics });
     await until('the operator answers', 30_000, () => subject.metrics(), daemon);
     return subject;
   }
@@ -98,8 +98,13 @@ export class LeptonSubject implements Subject {
   }
 
   async metrics(): Promise<string> {
-    const answer = await fetch(`http://127.0.0.1:${this.metricsPort}/metrics`);
+    const answer = await fetch(`http://127.0.0.1:${this.#ports.metrics}/metrics`);
     return await answer.text();
+  }
+
+  /** Costs nothing, unlike the metrics of a thousand jobs. */
+  async ready(): Promise<boolean> {
+    return (await fetch(`http://127.0.0.1:${this.#ports.health}/readyz`)).ok;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -106,6 +106,7 @@ async function crowd(cluster: BenchCluster): Promise<Row[]> {
   }
   const restartMs = performance.now();
   await using subject = await LeptonSubject.start(cluster);
+  while (!(await subject.ready())) await pause(20);
   while (!/controller_runtime_reconcile_total\{[^}]*\} [1-9]/.test(await subject.metrics())) await pause(20);
   rows.push(
     limited(
