@@ -31,12 +31,19 @@ ctest_in() {
   (cd "$folder" && OMP_NUM_THREADS=1 ctest --verbose --timeout 600 -j 2)
 }
 
-# Node's own runner over every test file of a folder; two files at a time, whole files may take minutes.
+# The test files of a folder ($1). Those named after it take longest and come first, or everybody waits for them in the end.
+files_in() {
+  local folder=$1 name
+  shift
+  { for name in "$@"; do echo "$folder/$name.test.ts"; done; find "$folder" -name '*.test.ts' | sort; } | awk '!seen[$0]++'
+}
+
+# Node's own runner: $1 files at a time, $2... files, of which each may take minutes.
 node_tests() {
-  local files
-  mapfile -t files < <(find "$@" -name '*.test.ts' | sort)
-  [ ${#files[@]} -gt 0 ] || { echo "test: no test files in $*" >&2; exit 1; }
-  "$LEPTON_NODE" --test --test-concurrency=2 --test-timeout=600000 --test-reporter=spec "${files[@]}"
+  local at_once=$1
+  shift
+  [ $# -gt 0 ] || { echo "test: no test files" >&2; exit 1; }
+  "$LEPTON_NODE" --test --test-concurrency="$at_once" --test-timeout=600000 --test-reporter=spec "$@"
 }
 
 # Everything on the newest Kubernetes; on the others what is made of APIs that have other versions there. LEPTON_KUBERNETES=1.36: that one alone.
@@ -46,10 +53,10 @@ api_server() {
     printf '== api-server, Kubernetes %s ==\n' "$minor"
     if [ "$minor" = 1.37 ]; then
       test/cluster/build.sh "$minor" "${parts[@]}" kubectl helm promtool prometheus monitoring-crds >/dev/null
-      LEPTON_KUBERNETES=$minor node_tests test/api-server
+      LEPTON_KUBERNETES=$minor node_tests 2 $(files_in test/api-server faults crash-points meddling gang standing waiting)
     else
       test/cluster/build.sh "$minor" "${parts[@]}" >/dev/null
-      LEPTON_KUBERNETES=$minor node_tests test/api-server/{crd,lifecycle,gang}.test.ts
+      LEPTON_KUBERNETES=$minor node_tests 2 test/api-server/{crd,lifecycle,gang}.test.ts
     fi
   done
 }
@@ -74,12 +81,10 @@ for level in "${levels[@]}"; do
     check) scripts/check.sh ;;
     native) ctest_in build/native-tests -DCMAKE_BUILD_TYPE=Release ;;
     sanitize) ctest_in build/native-sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DLEPTON_SANITIZE=address;undefined" ;;
-    unit) node_tests test/unit ;;
-    process) node_tests test/process ;;
-    examples) node_tests test/examples ;;
-    api-server)
-      api_server
-      ;;
+    unit) node_tests 2 $(files_in test/unit) ;;
+    process) node_tests 3 $(files_in test/process resize faults) ;;
+    examples) node_tests 2 $(files_in test/examples) ;;
+    api-server) api_server ;;
     e2e) end_to_end ;;
     *) echo "test: unknown level '$level' (check native sanitize unit process examples api-server e2e)" >&2; exit 2 ;;
   esac
