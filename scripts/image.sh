@@ -40,8 +40,10 @@ if [ ! -d "$packages" ]; then
 fi
 
 [ "$target" != --prepare ] || exit 0
-rm -rf build/package "$folder"
-node_modules/.bin/tsc -p tsconfig.build.json
+# Beside the image: several may be made at once.
+package="$folder.package"
+rm -rf "$package" "$folder"
+node_modules/.bin/tsc -p tsconfig.build.json --outDir "$package"
 mkdir -p "$folder"
 cp -a "$base/." "$folder/"
 mkdir -p "$folder/usr/local/bin" "$folder/opt/lepton" "$folder/tmp" "$folder/output" "$folder/etc" "$folder/proc" "$folder/sys" "$folder/dev"
@@ -52,7 +54,8 @@ cp "$("$LEPTON_NODE" -p process.execPath)" "$folder/usr/local/bin/node"
 cp -a package.json LICENSE "$packages/node_modules" "$folder/opt/lepton/"
 rooms=(crds protos operator)
 [ "$target" = operator ] || rooms=(crds protos native worker)
-for room in "${rooms[@]}"; do cp -a "build/package/$room" "$folder/opt/lepton/"; done
+for room in "${rooms[@]}"; do cp -a "$package/$room" "$folder/opt/lepton/"; done
+rm -rf "$package"
 cp -a protos/lepton "$folder/opt/lepton/protos/"
 if [ "$target" = worker ]; then
   mkdir -p "$folder/opt/lepton/build/native"
