@@ -12,14 +12,17 @@ import {
 } from './names.ts';
 import { childMetadata } from './ownership.ts';
 
-/** Headless: names of the pods, also before they are ready, since they look for each other to become so. */
+/**
+ * Headless: names of the servers, also before they are ready: everybody looks for them to become so. Nobody connects to a
+ * worker: a thousand of them as endpoints would cost the cluster more than their creation does.
+ */
 export function serviceOf(job: LeptonJobObject): KubeObject {
   return {
     metadata: childMetadata(job, serviceName(job.metadata.name)),
     spec: {
       clusterIP: 'None',
       publishNotReadyAddresses: true,
-      selector: { [LABELS.jobUid]: job.metadata.uid },
+      selector: { [LABELS.jobUid]: job.metadata.uid, [LABELS.role]: 'server' },
       ports: [{ name: 'grpc', port: SERVER_PORT, targetPort: SERVER_PORT }],
     },
   } as KubeObject;

@@ -198,10 +198,11 @@ export function newsOf(before: LeptonJobStatus | undefined, next: LeptonJobStatu
   return standing(before) === standing(next) ? 'counts' : 'standing';
 }
 
-/** Where the job stands and what was decided, without numbers of pods and without words. */
+/** Where the job stands and what was decided, without numbers of pods (that all are there is one) and without words. */
 function standing({
   progress: _,
   checkpoint: _2,
+  assembled: _3,
   worker,
   parameterServer,
   ...status

@@ -47,7 +47,7 @@ const LATE_MS = 10_000;
 /** A store that lacks what the server has is behind by more. */
 const BEHIND_MS = 500;
 /** Pods come up one by one: their numbers are written at most this often. */
-const COUNTS_MS = 1000;
+const COUNTS_MS = 2000;
 const FIRST_REJECTION_MS = 500;
 const LONGEST_REJECTION_MS = 60_000;
 
@@ -76,7 +76,7 @@ class Reconciler {
     const contestedMs = this.#contestedMs(job, run);
     if (contestedMs > 0) return { wakeInMs: contestedMs };
     const { status = {} } = job;
-    const certified = !hasBegun(status) || isFinished(status) || (await runs.findCertificates(job));
+    const certified = !hasBegun(status) || isFinished(status) || (await this.#certified(job, run));
     const startedMs = performance.now();
     const seen = this.#see(job, run, certified);
     const plan = planLeptonJob(seen);
@@ -84,6 +84,15 @@ class Reconciler {
     if (plan.kind === 'record' && (await this.#applier.stillThere(job, plan.absent)))
       return { wakeInMs: BEHIND_MS };
     return await this.#carryOut(seen, run, plan);
+  }
+
+  /** A job without any other child has no certificates either: where that is wrong, making them says so. */
+  async #certified(job: LeptonJobObject, run: Run): Promise<boolean> {
+    const { world, runs } = this.#options;
+    const { uid } = job.metadata;
+    if (run.identity) return true;
+    const begun = [world.services, world.configMaps].some((store) => store.group(uid).length > 0);
+    return begun && (await runs.findCertificates(job));
   }
 
   /** Plans are made from what this process wrote last, or from something newer. Gives what has not been heard of yet. */

@@ -43,7 +43,7 @@ const WAYS: readonly {
   {
     way: 'deadline',
     reason: 'DeadlineExceeded',
-    spec: { activeDeadlineSeconds: 2 },
+    spec: { activeDeadlineSeconds: 5 },
     // Its pods have stopped with a checkpoint by then, whatever the policy.
     end: () => Promise.resolve(),
     left: { All: [], Running: [], None: [] },

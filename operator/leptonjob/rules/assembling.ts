@@ -4,7 +4,7 @@ import { backOffMs } from '../failure.ts';
 import { gather, hold } from '../gang/rules.ts';
 import type { Plan, Seen, Step } from '../job.ts';
 import { podName } from '../names.ts';
-import { act, record } from './decision.ts';
+import { act } from './decision.ts';
 import { activeMs, timeOf } from './lifetime.ts';
 import { placedWorkers, placesOf } from './places.ts';
 import { steer } from './resizing.ts';
@@ -27,8 +27,7 @@ export function assemble(seen: Seen, status: LeptonJobStatus): Plan {
   if (newcomers.length > 0)
     return withChildren(hold(seen, status) ?? act(status, newcomers, wakeInMs), changing);
   if (wakeInMs !== undefined) return act(status, changing, wakeInMs);
-  if (!status.assembled) return record({ ...status, assembled: true }, []);
-  return act(status, [], deadlineInMs(job.spec.activeDeadlineSeconds, status, nowMs));
+  return act({ ...status, assembled: true }, [], deadlineInMs(job.spec.activeDeadlineSeconds, status, nowMs));
 }
 
 /** More than any back-off takes is left only where the clock was set back since. */
