@@ -13,7 +13,7 @@ help:
 	@echo "make crash-points    kill the operator's process before and after every write of every story (some 10 minutes)"
 	@echo "make e2e-long    make e2e with the operator away for ten minutes"
 	@echo "make bench    compare the engine's speed with PyTorch (installs it into the cache, about 5 GB)"
-	@echo "make bench-operator    measure the operator at scale, on a real API server with kwok's nodes, beside batch/v1 Jobs"
+	@echo "make bench-operator    measure the operator at scale, on a real API server with kwok's nodes, beside batch/v1 Jobs (root on Linux)"
 	@echo "make clean    remove build/ and runs/ (the cache stays: LEPTON_CACHE or ~/.cache/lepton)"
 
 setup:
@@ -44,7 +44,7 @@ bench: setup
 	@bench/run.sh
 
 bench-operator: setup
-	@. scripts/environment.sh && "$$LEPTON_NODE" bench/operator.ts
+	@. scripts/environment.sh && test/cluster/cluster.sh "$$LEPTON_NODE" bench/operator.ts
 
 clean:
 	rm -rf build runs

@@ -1,6 +1,8 @@
 // Where operators are measured: a real control plane, nodes and kubelets of kwok, every pod counted as its news arrive.
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { KubeApi } from '../operator/kube/api.ts';
 import { KubeClient } from '../operator/kube/client.ts';
 import { type KubeObject, keyOf, NODES, PODS, type Resource, type Stored } from '../operator/kube/objects.ts';
@@ -14,8 +16,14 @@ interface Pod extends Stored {
   readonly status?: { readonly phase?: string };
 }
 
+/** Of kwok's pods. Loopback addresses will not do: no endpoint may have one. */
+const POD_ADDRESSES = { first: '10.64.0.1', all: '10.64.0.0/16' };
 const NODE_COUNT = 100;
 const PATIENCE_MS = 240_000;
+
+export interface WithSpec extends KubeObject {
+  readonly spec: Readonly<Record<string, unknown>>;
+}
 
 export interface Reached {
   /** Seconds from the start of the count. */
@@ -54,11 +62,18 @@ export class BenchCluster implements AsyncDisposable {
     void this.#reflector.run();
   }
 
+  /** In a network namespace of its own (test/cluster/cluster.sh): the pods' addresses are of this machine, and refuse connections. */
   static async start(): Promise<BenchCluster> {
+    await promisify(execFile)('ip', ['route', 'add', 'local', POD_ADDRESSES.all, 'dev', 'lo']);
     const plane = await startControlPlane({
       with: ['kube-controller-manager', 'kube-scheduler', 'kubectl', 'kwok'],
       unthrottled: true,
-      flags: ['--max-requests-inflight=4000', '--max-mutating-requests-inflight=2000'],
+      flags: [
+        // A network without a way out has no address of its own to take.
+        `--advertise-address=${POD_ADDRESSES.first}`,
+        '--max-requests-inflight=4000',
+        '--max-mutating-requests-inflight=2000',
+      ],
     });
     const kwok = new Daemon({
       name: 'kwok',
@@ -67,8 +82,7 @@ export class BenchCluster implements AsyncDisposable {
         `--kubeconfig=${await plane.kubeConfigFile('kwok')}`,
         '--manage-all-nodes',
         '--node-lease-duration-seconds=40',
-        // Nobody is there, and nobody anywhere else is asked.
-        '--cidr=127.64.0.1/16',
+        `--cidr=${POD_ADDRESSES.first}/16`,
         `--config=${join(plane.programs, '../go/kwok-stages.yaml')}`,
       ],
       logFile: join(plane.folder, 'kwok.log'),
@@ -113,6 +127,27 @@ export class BenchCluster implements AsyncDisposable {
 
   get podCount(): number {
     return this.#pods.size;
+  }
+
+  /** The same pods once more, by clients that do nothing else: what the API server allows. */
+  async plainly(pods: readonly KubeObject[], namespace: string): Promise<Reached> {
+    await this.namespace(namespace);
+    this.count();
+    const startedMs = performance.now();
+    const waiting = pods.values();
+    await Promise.all(
+      Array.from({ length: 32 }, async () => {
+        for (const { metadata, spec } of waiting as Iterable<WithSpec>) {
+          const { name, labels, annotations } = metadata;
+          const { nodeName: _, ...unbound } = spec;
+          const made = { metadata: { name, namespace, labels, annotations }, spec: unbound };
+          await this.api.create(PODS, made as KubeObject);
+        }
+      }),
+    );
+    const reached = await this.reached(pods.length, startedMs);
+    await this.deletePods(namespace);
+    return reached;
   }
 
   /** Deletes at once what the store holds of a namespace. */

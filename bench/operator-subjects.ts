@@ -1,16 +1,21 @@
 // What is measured: our operator, the Job controller of Kubernetes, and any other operator whose manifest is given.
 import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parse } from 'yaml';
+import { leptonJobSpecSchema } from '../crds/leptonjob.ts';
+import { operatorConfigSchema } from '../operator/config.ts';
 import type { KubeObject, Resource } from '../operator/kube/objects.ts';
+import type { LeptonJobObject } from '../operator/leptonjob/job.ts';
 import { LEPTON_JOBS } from '../operator/leptonjob/names.ts';
+import { podOf } from '../operator/leptonjob/pod.ts';
 import type { ControlPlane } from '../test/cluster/control-plane.ts';
 import { Daemon, until } from '../test/cluster/daemon.ts';
 import { installCrd } from '../test/cluster/install-crd.ts';
 import { freePorts } from '../worker/launch/ports.ts';
-import type { BenchCluster } from './operator-cluster.ts';
+import type { BenchCluster, WithSpec } from './operator-cluster.ts';
 
 export interface Subject extends AsyncDisposable {
   readonly name: string;
@@ -22,6 +27,7 @@ export interface Subject extends AsyncDisposable {
   manifest(name: string, namespace: string, pods: number): KubeObject;
 }
 
+const IMAGE = 'lepton/worker:bench';
 const ROOT = join(import.meta.dirname, '..');
 const MAIN = join(ROOT, 'build/package/operator/main.js');
 
@@ -41,7 +47,7 @@ export class LeptonSubject implements Subject {
     const { folder } = cluster.plane;
     const [health, metrics] = (await freePorts(2)) as [number, number];
     const config = {
-      image: 'lepton/worker:bench',
+      image: IMAGE,
       leaderElection: { enabled: false },
       ports: { health, metrics },
     };
@@ -83,19 +89,7 @@ export class LeptonSubject implements Subject {
   readonly sent = ({ userAgent = '' }: { userAgent?: string }): boolean =>
     userAgent.startsWith('lepton-operator/');
 
-  /** One parameter server; the other pods are workers. */
-  manifest(name: string, namespace: string, pods: number): KubeObject {
-    return {
-      metadata: { name, namespace },
-      spec: {
-        model: { layers: [{ dense: { units: 1 } }] },
-        data: { train: { format: 'npy', uri: '/data/train' } },
-        training: { loss: 'meanSquaredError', optimizer: { sgd: {} }, batchSize: 8, epochs: 2 },
-        worker: { replicas: pods - 1 },
-        parameterServer: { replicas: 1 },
-      },
-    } as KubeObject;
-  }
+  readonly manifest = leptonJobOf;
 
   async metrics(): Promise<string> {
     const answer = await fetch(`http://127.0.0.1:${this.#ports.metrics}/metrics`);
@@ -110,6 +104,32 @@ export class LeptonSubject implements Subject {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#daemon.stop();
   }
+}
+
+/** One parameter server; the other pods are workers. */
+function leptonJobOf(name: string, namespace: string, pods: number): WithSpec {
+  return {
+    metadata: { name, namespace },
+    spec: {
+      model: { layers: [{ dense: { units: 1 } }] },
+      data: { train: { format: 'npy', uri: '/data/train' } },
+      training: { loss: 'meanSquaredError', optimizer: { sgd: {} }, batchSize: 8, epochs: 2 },
+      worker: { replicas: pods - 1 },
+      parameterServer: { replicas: 1 },
+    },
+  };
+}
+
+/** A worker's pod, as a template for others. */
+function workerOf({ metadata, spec }: WithSpec): unknown {
+  const job = {
+    metadata: { ...metadata, uid: randomUUID() },
+    spec: leptonJobSpecSchema.parse(spec),
+  } as unknown as LeptonJobObject;
+  const config = operatorConfigSchema.parse({ image: IMAGE });
+  const pod = podOf(job, { role: 'worker', rank: 0, attempt: 0 }, config) as WithSpec;
+  const { labels, annotations } = pod.metadata;
+  return { metadata: { labels, annotations }, spec: pod.spec };
 }
 
 /** What the kubelet mounts for a pod's account. */
@@ -133,7 +153,7 @@ async function nodeOptions(): Promise<string[]> {
   return [...given.split(' '), `--max-old-space-size=${limitMiB / 2}`];
 }
 
-/** Indexed Jobs of batch/v1, by kube-controller-manager. */
+/** Indexed Jobs of batch/v1 with the pods of our workers, by kube-controller-manager. */
 export class BatchSubject implements Subject {
   readonly name = 'batch/v1 Job';
   readonly resource: Resource = { apiVersion: 'batch/v1', kind: 'Job', plural: 'jobs', namespaced: true };
@@ -154,9 +174,7 @@ export class BatchSubject implements Subject {
         parallelism: pods,
         completionMode: 'Indexed',
         backoffLimit: 1_000_000,
-        template: {
-          spec: { restartPolicy: 'Never', containers: [{ name: 'main', image: 'lepton/worker:bench' }] },
-        },
+        template: workerOf(leptonJobOf(name, namespace, pods)),
       },
     } as KubeObject;
   }
