@@ -46,17 +46,48 @@ node_tests() {
   "$LEPTON_NODE" --test --test-concurrency="$at_once" --test-timeout=600000 --test-reporter=spec "$@"
 }
 
+# Runs commands side by side: the first speaks at once, the others when they have ended, in their order. Fails when one of them fails.
+side_by_side() {
+  local command at failed=
+  said=$(mktemp -d build/said.XXXXXX)
+  set -m # each in a process group of its own, which ends with this script
+  for command in "$@"; do
+    at=${#beside[@]}
+    if [ "$at" = 0 ]; then $command </dev/null & else $command </dev/null >"$said/$at" 2>&1 & fi
+    beside+=($!)
+  done
+  set +m
+  for at in "${!beside[@]}"; do
+    wait "${beside[$at]}" || failed=yes
+    [ "$at" = 0 ] || cat "$said/$at"
+  done
+  beside=()
+  rm -rf "$said"
+  [ -z "$failed" ]
+}
+beside=() said=
+trap 'for group in "${beside[@]}"; do kill -- "-$group" 2>/dev/null || true; done; rm -rf "$said"' EXIT
+
 # Everything on the newest Kubernetes; on the others what is made of APIs that have other versions there. LEPTON_KUBERNETES=1.36: that one alone.
 api_server() {
-  local minor parts=(etcd kube-apiserver kube-controller-manager kube-scheduler volcano-crds scheduler-plugins-crds)
-  for minor in ${LEPTON_KUBERNETES:-1.37 1.36 1.35}; do
+  local minor minors=${LEPTON_KUBERNETES:-1.37 1.36 1.35}
+  local parts=(etcd kube-apiserver kube-controller-manager kube-scheduler volcano-crds scheduler-plugins-crds)
+  # Before any test: compilers leave no time to others.
+  for minor in $minors; do test/cluster/build.sh "$minor" "${parts[@]}" >/dev/null; done
+  [[ $minors != *1.37* ]] || test/cluster/build.sh 1.37 kubectl helm promtool prometheus monitoring-crds >/dev/null
+  if [ -n "${LEPTON_KUBERNETES:-}" ]; then api_server_on $minors; return; fi
+  side_by_side "api_server_on 1.37" "api_server_on 1.36 1.35"
+}
+
+# More files at a time than there are processors: control planes wait most of the time.
+api_server_on() {
+  local minor
+  for minor in "$@"; do
     printf '== api-server, Kubernetes %s ==\n' "$minor"
     if [ "$minor" = 1.37 ]; then
-      test/cluster/build.sh "$minor" "${parts[@]}" kubectl helm promtool prometheus monitoring-crds >/dev/null
-      LEPTON_KUBERNETES=$minor node_tests 2 $(files_in test/api-server faults crash-points meddling gang standing waiting)
+      LEPTON_KUBERNETES=$minor node_tests 3 $(files_in test/api-server faults crash-points meddling gang standing waiting)
     else
-      test/cluster/build.sh "$minor" "${parts[@]}" >/dev/null
-      LEPTON_KUBERNETES=$minor node_tests 2 test/api-server/{crd,lifecycle,gang}.test.ts
+      LEPTON_KUBERNETES=$minor node_tests 1 test/api-server/{crd,lifecycle,gang}.test.ts
     fi
   done
 }
