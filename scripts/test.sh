@@ -92,16 +92,22 @@ api_server_on() {
   done
 }
 
-# A cluster of two nodes in namespaces of its own: Linux, root and Debian's containerd.
+# A cluster of two nodes in namespaces of its own: Linux, root and Debian's containerd. Beside it `lepton cluster` makes another.
 end_to_end() {
   if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; then
     echo "e2e: skipped: a cluster of our own needs root on Linux"
     return
   fi
   test/cluster/prepare.sh 1.37
-  local run=("$LEPTON_NODE" --test --test-timeout=900000 --test-reporter=spec)
-  LEPTON_KUBERNETES=1.37 test/cluster/cluster.sh "${run[@]}" test/e2e/end-to-end.test.ts
-  "${run[@]}" test/e2e/cluster-command.test.ts
+  side_by_side two_nodes cluster_command
+}
+
+two_nodes() {
+  LEPTON_KUBERNETES=1.37 test/cluster/cluster.sh "$LEPTON_NODE" --test --test-timeout=900000 --test-reporter=spec test/e2e/end-to-end.test.ts
+}
+
+cluster_command() {
+  "$LEPTON_NODE" --test --test-timeout=900000 --test-reporter=spec test/e2e/cluster-command.test.ts
 }
 
 mkdir -p build

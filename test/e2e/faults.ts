@@ -1,6 +1,6 @@
 // What happens to clusters, done to jobs that train: each ends as its policy says, with the weights of a job that nothing happened to.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { PODS, pathOf, type Stored } from '../../operator/kube/objects.ts';
 import { podName } from '../../operator/leptonjob/names.ts';
 import { until } from '../cluster/daemon.ts';
@@ -13,6 +13,17 @@ import { operatorAway } from './operator-away.ts';
 const TIMEOUT = { timeout: 600_000 };
 
 export function faultsIn(fixture: () => Fixture): void {
+  describe('one job each', { concurrency: 2 }, () => {
+    namespaceDeleted(fixture);
+    containersLost(fixture);
+    diskFull(fixture);
+  });
+  // These happen to all jobs that there are.
+  nodeLost(fixture);
+  operatorAway(fixture);
+}
+
+function containersLost(fixture: () => Fixture): void {
   test('a killed container of a worker: counted, replaced, no step is undone', TIMEOUT, async (context) => {
     const { status, steps, log } = await disturbed(fixture(), 'worker-killed', (name) =>
       killContainer(fixture(), podName(name, 'worker', 1)),
@@ -52,7 +63,9 @@ export function faultsIn(fixture: () => Fixture): void {
     assert.equal(status.restarts, 0);
     assertNothingUndone(steps, log);
   });
+}
 
+function nodeLost(fixture: () => Fixture): void {
   test(
     'a lost node: its workers are replaced elsewhere, once each, not counted, no step is undone',
     TIMEOUT,
@@ -96,10 +109,6 @@ export function faultsIn(fixture: () => Fixture): void {
       });
     },
   );
-
-  operatorAway(fixture);
-  diskFull(fixture);
-  namespaceDeleted(fixture);
 }
 
 interface Disturbed {
