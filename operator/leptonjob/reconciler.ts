@@ -83,6 +83,7 @@ class Reconciler {
     this.#options.onPlanned?.((performance.now() - startedMs) / 1000);
     if (plan.kind === 'record' && (await this.#applier.stillThere(job, plan.absent)))
       return { wakeInMs: BEHIND_MS };
+    if (isBlind(plan, run) && !(await this.#isThere(job))) return { wakeInMs: BEHIND_MS };
     return await this.#carryOut(seen, run, plan);
   }
 
@@ -93,6 +94,18 @@ class Reconciler {
     if (run.identity) return true;
     const begun = [world.services, world.configMaps].some((store) => store.group(uid).length > 0);
     return begun && (await runs.findCertificates(job));
+  }
+
+  /**
+   * A process that begins has lists of different moments: pods that it misses may have gone with their job. One that the server still
+   * has after the pods were listed had not been deleted by then.
+   */
+  async #isThere({ metadata: { namespace, name, uid } }: LeptonJobObject): Promise<boolean> {
+    const { items } = await this.#options.api.list<LeptonJobObject>(LEPTON_JOBS, {
+      namespace,
+      fieldSelector: `metadata.name=${name}`,
+    });
+    return items.some(({ metadata }) => metadata.uid === uid && metadata.deletionTimestamp === undefined);
   }
 
   /** Plans are made from what this process wrote last, or from something newer. Gives what has not been heard of yet. */
@@ -294,6 +307,13 @@ class Reconciler {
     onWritten?.(job, job.status, plan);
     return undefined;
   }
+}
+
+/** Makes pods of a job whose status this process has not written yet. */
+function isBlind(plan: Plan, { writtenJob }: Run): boolean {
+  return (
+    writtenJob === undefined && plan.kind === 'act' && plan.steps.some(({ kind }) => kind === 'createPod')
+  );
 }
 
 /** Pods without the scheduler that they are made for would wait for ever. */
