@@ -74,6 +74,9 @@ for (const scope of [EVERYWHERE, LISTED])
       const fleet = await Fleet.start(plane, config, plane.kubeConfig(token), scope.jobs);
       try {
         await live(fleet);
+        // Another process finds what this one made.
+        await fleet.operator!.stop();
+        await fleet.startOperator(config, plane.kubeConfig(token));
         for (const [of, gang] of GANGS) await gather(fleet, of, gang);
         await noToken(fleet);
         await fleet.change('life', { ttlSecondsAfterFinished: 1 });
