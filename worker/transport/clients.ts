@@ -6,6 +6,7 @@ import type {
   ServiceClientConstructor,
 } from '@grpc/grpc-js';
 import type { RuntimeError } from '../protocol/errors.ts';
+import { Line, type Lookup } from './line.ts';
 import type {
   AttendRequest,
   AttendResponse,
@@ -32,6 +33,7 @@ export interface PeerOptions {
   readonly address: string;
   readonly security: Security;
   readonly chunkBytes: number;
+  readonly lookup?: Lookup;
 }
 
 /** A stream that we read: ends once, with or without an error. */
@@ -50,30 +52,25 @@ export interface Outgoing<T> {
   cancel(): void;
 }
 
-type Caller = InstanceType<ServiceClientConstructor>;
-
 class Peer {
   readonly address: string;
-  readonly #client: Caller;
+  readonly #line: Line;
   readonly #security: Security;
 
-  constructor(
-    service: ServiceClientConstructor,
-    { address, security }: PeerOptions,
-    options: ChannelOptions,
-  ) {
+  constructor(service: ServiceClientConstructor, peer: PeerOptions, options: ChannelOptions) {
+    const { address, security } = peer;
     this.address = address;
     this.#security = security;
-    this.#client = new service(address, channelCredentials(security), {
-      ...options,
-      ...channelIdentity(security),
-    });
+    const all = { ...options, ...channelIdentity(security) };
+    const dial = (target: string) => new service(target, channelCredentials(security), all);
+    this.#line = new Line({ address, dial, ...(peer.lookup ? { lookup: peer.lookup } : {}) });
   }
 
   /** The generic constructor of grpc-js leaves methods untyped; every use below names both types. */
   // biome-ignore lint/complexity/noBannedTypes: a method of a dynamic client
   #method(name: string): Function {
-    return (this.#client[name] as unknown as (...args: unknown[]) => unknown).bind(this.#client);
+    const client = this.#line.client();
+    return (client[name] as unknown as (...args: unknown[]) => unknown).bind(client);
   }
 
   unary<Q, R>(name: string, request: Q, deadlineMs: number): Promise<R> {
@@ -143,7 +140,7 @@ class Peer {
   }
 
   close(): void {
-    this.#client.close();
+    this.#line.close();
   }
 }
 

@@ -33,7 +33,8 @@ export function clientOptions(chunkBytes: number, bulk: boolean): ChannelOptions
     ...KEEPALIVE,
     'grpc.max_receive_message_length': maxMessageBytes(chunkBytes),
     'grpc.initial_reconnect_backoff_ms': 100,
-    'grpc.max_reconnect_backoff_ms': 1000,
+    // Everybody waits for a server that starts.
+    'grpc.max_reconnect_backoff_ms': 300,
     // Without it, channels with equal options share one connection.
     'grpc.use_local_subchannel_pool': 1,
     'grpc-node.flow_control_window': bulk ? DATA_WINDOW : CONTROL_WINDOW,
