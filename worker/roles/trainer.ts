@@ -8,7 +8,7 @@ import { CHUNK_LENGTH } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Directive } from '../protocol/gather.ts';
 import { type Pace, paceOf } from '../protocol/pace.ts';
-import { CoordinationClient, ExchangeClient } from '../transport/clients.ts';
+import { CoordinationClient, ExchangeClient, type PeerOptions } from '../transport/clients.ts';
 import { openSecurity } from '../transport/security.ts';
 import { PROTOCOL } from '../transport/services.ts';
 import { evaluateShare } from './evaluation.ts';
@@ -32,7 +32,7 @@ export class Trainer {
   readonly #workload: Workload;
   readonly #log: Log;
   readonly #coordinator: CoordinationClient;
-  readonly #servers: readonly ExchangeClient[];
+  readonly #peer: (address: string) => PeerOptions;
   readonly #pulse: Pulse;
   readonly #planText: string;
   /** Of the number of workers that the newest session is one of. */
@@ -49,9 +49,8 @@ export class Trainer {
     this.#log = log;
     const chunkBytes = 4 * Math.max(CHUNK_LENGTH, config.testing.chunkLength);
     const security = openSecurity(config.security);
-    const peer = (address: string) => ({ address, security, chunkBytes });
-    this.#coordinator = new CoordinationClient(peer(config.servers[0]!));
-    this.#servers = config.servers.map((address) => new ExchangeClient(peer(address)));
+    this.#peer = (address) => ({ address, security, chunkBytes });
+    this.#coordinator = new CoordinationClient(this.#peer(config.servers[0]!));
     this.#pulse = new Pulse(this.#coordinator, config.rank);
     this.#planText = JSON.stringify(planOf(workload));
     this.#pace = this.#paceWith(config.workers);
@@ -71,7 +70,6 @@ export class Trainer {
     } finally {
       this.#pulse.stop();
       this.#coordinator.close();
-      for (const server of this.#servers) server.close();
     }
   }
 
@@ -95,9 +93,18 @@ export class Trainer {
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 
+  /** On connections of its own: those of a lost session lead to where a server was. */
   async #runSession(): Promise<End> {
-    const options = await this.#join();
-    if (!options) return 'leave';
+    const servers = this.#config.servers.map((address) => new ExchangeClient(this.#peer(address)));
+    try {
+      const options = await this.#join(servers);
+      return options ? await this.#trainIn(options) : 'leave';
+    } finally {
+      for (const server of servers) server.close();
+    }
+  }
+
+  async #trainIn(options: SessionOptions): Promise<End> {
     const session = await Session.open(options);
     try {
       this.#pulse.watch(session, options.epoch);
@@ -111,7 +118,7 @@ export class Trainer {
   }
 
   /** Undefined where the job does without this worker. */
-  async #join(): Promise<SessionOptions | undefined> {
+  async #join(servers: readonly ExchangeClient[]): Promise<SessionOptions | undefined> {
     const { rank, attempt, deadlines, testing } = this.#config;
     const { engineModel } = this.#workload;
     for (;;) {
@@ -121,7 +128,7 @@ export class Trainer {
       const { epoch, initialize, chunkLength, workers } = answer;
       this.#pace = this.#paceWith(workers);
       const options: SessionOptions = {
-        servers: this.#servers,
+        servers,
         rank,
         epoch,
         chunkLength,
