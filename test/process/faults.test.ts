@@ -6,7 +6,15 @@ import { connect } from 'node:net';
 import { before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Random } from '../../worker/random/philox.ts';
-import { type Outcome, run, SAMPLES, type TestJob, type WatchedJob } from './processes.ts';
+import {
+  type Outcome,
+  run,
+  SAMPLES,
+  startJob,
+  type TestJob,
+  temporaryFolder,
+  type WatchedJob,
+} from './processes.ts';
 
 const TIMEOUT = { timeout: 300_000 };
 const JOB: TestJob = { workers: 2, servers: 2, batchSize: 32, epochs: 10, everySteps: 25 };
@@ -65,6 +73,24 @@ test(`kill -9 of a parameter server ${SERVER_KILLS} times`, TIMEOUT, async (cont
   assertUnharmed(outcome);
   context.diagnostic(`${killed} servers killed, digest ${outcome.digest.slice(0, 12)} as undisturbed`);
 });
+
+test(
+  'a server that has had no command for longer than a stall enlists with the next coordinator',
+  TIMEOUT,
+  async () => {
+    await using folder = await temporaryFolder();
+    const quiet = { ...JOB, epochs: 1000, everySteps: 1_000_000, maxRestarts: 1 };
+    await using job = await startJob({ ...quiet, deadlines: { stallSeconds: 5 } }, folder.path);
+    assert.ok(await job.until(({ step }) => step >= 5));
+    await pause(6000);
+    process.kill(job.progress.servers[0]!.pid!, 'SIGKILL');
+    assert.ok(await job.until(({ servers }) => servers[0]!.restarts === 1));
+    assert.ok(await job.until(() => job.logged('worker joined').length >= 2 * JOB.workers));
+    assert.equal(job.progress.servers[1]!.restarts, 0);
+    await job.stop();
+    await job.finished;
+  },
+);
 
 test('SIGSTOP of a worker for 20 s', TIMEOUT, async () => {
   const outcome = await run(JOB, async (job) => {

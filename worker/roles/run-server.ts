@@ -123,10 +123,13 @@ class Link {
     const stallMs = this.#config.deadlines.stallSeconds * 1000;
     let lastLinkMs = performance.now();
     for (;;) {
+      let linked = false;
       const error = await this.#once(() => {
-        lastLinkMs = performance.now();
+        linked = true;
       });
       if (!error) return;
+      // Commands are rare: a link that had any lived until now.
+      if (linked) lastLinkMs = performance.now();
       const named = error instanceof RuntimeError;
       if (!named || !error.retryable || performance.now() - lastLinkMs > stallMs) throw error;
       this.#log('info', 'coordinator lost, enlisting again', { reason: error.message });
