@@ -70,7 +70,7 @@ export function patienceOf(
   };
 }
 
-/** Wait before the n-th counted replacement in a row: 1 s, doubling, at most a minute. */
+/** Wait before the n-th counted replacement: the first is made at once, then 1 s, doubling, at most a minute. */
 export function backOffMs(restarts: number): number {
-  return Math.min(1000 * 2 ** Math.max(0, restarts - 1), 60_000);
+  return restarts <= 1 ? 0 : Math.min(1000 * 2 ** (restarts - 2), 60_000);
 }

@@ -21,6 +21,7 @@ const TRUTH: Heard = {
   checkpointSeconds: 0,
 };
 const HOUR_MS = 3_600_000;
+const FAILED = { reason: 'Error', message: 'failed', exitCode: 1 } as const;
 
 /** All that is written passes through here. */
 class Judged extends SmallCluster {
@@ -151,9 +152,12 @@ for (const jumpMs of [HOUR_MS, -HOUR_MS])
 
     test('while it backs off: no longer than without', () => {
       const cluster = training();
-      cluster.end('job-worker-0', { reason: 'Error', message: 'failed', exitCode: 1 });
+      cluster.end('job-worker-0', FAILED);
       passes(cluster);
-      assert.equal(cluster.pods.length, 2);
+      assert.equal(cluster.pods.length, 3, 'the first failure is made good at once');
+      cluster.end('job-worker-0', FAILED);
+      passes(cluster);
+      assert.equal(cluster.pods.length, 2, 'the second is not');
       cluster.wait(jumpMs);
       const beforeMs = cluster.nowMs;
       cluster.settle();
