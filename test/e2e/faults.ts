@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { PODS, pathOf, type Stored } from '../../operator/kube/objects.ts';
 import { podName } from '../../operator/leptonjob/names.ts';
+import { parseLogLine } from '../../worker/roles/log.ts';
 import { until } from '../cluster/daemon.ts';
 import { diskFull } from './disk-full.ts';
 import { digestOf, EVERY, type Fixture, type Manifest, SHORT, type Status } from './fixture.ts';
@@ -11,6 +12,8 @@ import { Observer } from './observer.ts';
 import { operatorAway } from './operator-away.ts';
 
 const TIMEOUT = { timeout: 600_000 };
+/** Of a killed parameter server. Takes half of it or less where the two cores have nothing else to do. */
+const RECOVERY_MS = 10_000;
 
 export function faultsIn(fixture: () => Fixture): void {
   describe('one job each', { concurrency: 2 }, () => {
@@ -38,16 +41,23 @@ function containersLost(fixture: () => Fixture): void {
     TIMEOUT,
     async (context) => {
       let newest = 0;
+      let killedMs = 0;
       const { status, steps, log } = await disturbed(fixture(), 'server-killed', async (name) => {
         const written = ({ checkpoint }: Status): boolean => (checkpoint?.step ?? 0) >= EVERY;
         const before = await fixture().status(name, 'has a checkpoint', written);
         newest = before.checkpoint?.step ?? 0;
+        killedMs = Date.now();
         await killContainer(fixture(), podName(name, 'server', 0));
       });
       context.diagnostic(told(status, steps));
       assert.equal(status.restarts, 1);
       const from = Number(/"job goes on from a checkpoint".*?"step":(\d+)/.exec(log)?.[1]);
       assert.ok(from >= newest, `went on from step ${from}, step ${newest} was kept`);
+      const joined = momentsOf(log, 'worker joined');
+      assert.equal(joined.length, 2, 'each worker finds the new server once');
+      const [listens, trains] = [momentsOf(log, 'listening')[0]!, joined[1]!].map((ms) => ms - killedMs);
+      context.diagnostic(`recovery: listens ${listens} ms after the kill, trains ${trains} ms after it`);
+      assert.ok(trains! < RECOVERY_MS, `training goes on ${trains} ms after the kill`);
       // The cut of one checkpoint may still be on its way to the disk when the next is due.
       const furthest = Math.max(...steps.steps.filter((step) => step < 400), from);
       context.diagnostic(`went on from step ${from}; steps ${steps.steps.join(' ')}`);
@@ -141,6 +151,14 @@ async function disturbed(
 function assertNothingUndone({ undone }: Observer, log: string): void {
   assert.equal(undone, 0, 'steps undone');
   assert.doesNotMatch(log, /goes on from a checkpoint/);
+}
+
+/** When the process said so. */
+function momentsOf(log: string, message: string): number[] {
+  return log
+    .split('\n')
+    .map(parseLogLine)
+    .flatMap((line) => (line?.message === message ? [Date.parse(line.time)] : []));
 }
 
 function told({ restarts, goodput }: Status, { undone }: Observer): string {
