@@ -198,23 +198,27 @@ export function newsOf(before: LeptonJobStatus | undefined, next: LeptonJobStatu
   return standing(before) === standing(next) ? 'counts' : 'standing';
 }
 
-/** Where the job stands and what was decided, without numbers of pods (that all are there is one) and without words. */
+/**
+ * Where the job stands and what was decided, without words, numbers of pods (that all are there is one), and what it waits for, which
+ * may be over in a moment: a wait that lasts is told with the numbers.
+ */
 function standing({
   progress: _,
   checkpoint: _2,
   assembled: _3,
+  waiting: _4,
+  startTime: _5,
   worker,
   parameterServer,
   ...status
 }: LeptonJobStatus): string {
   const size = (role: LeptonJobStatus['worker']) =>
     role && { replicas: role.replicas, selector: role.selector };
-  const { waiting, conditions } = status;
+  const { conditions } = status;
   return essence({
     ...status,
     worker: size(worker),
     parameterServer: size(parameterServer),
-    waiting: waiting && { on: waiting.on },
     conditions: conditions?.map(({ type, status: holds, reason }) => ({ type, holds, reason })),
   });
 }
