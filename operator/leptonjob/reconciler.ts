@@ -1,27 +1,21 @@
-// One pass over one job: read, plan, apply, write the status. No decisions: those are in plan.ts.
-import { leptonJobSpecSchema } from '../../crds/leptonjob.ts';
+// One pass over one job: observe, plan, apply, write the status. No decisions: those are in plan.ts.
 import type { LeptonJobStatus } from '../../crds/status.ts';
 import type { OperatorConfig } from '../config.ts';
 import type { Reconcile } from '../controller/controller.ts';
 import type { Key } from '../controller/work-queue.ts';
 import type { KubeApi } from '../kube/api.ts';
 import { isStatus } from '../kube/errors.ts';
-import { CONFIG_MAPS, NETWORK_POLICIES, PODS, type Resource, SERVICES } from '../kube/objects.ts';
-import { acceleratorsLacking } from './accelerators.ts';
+import { PODS, type Resource } from '../kube/objects.ts';
 import { Applier } from './apply.ts';
 import { newsOf } from './describe.ts';
-import { patienceOf } from './failure.ts';
 import type { Gangs } from './gang/gangs.ts';
-import type { ChildKind, JobEvent, LeptonJobObject, Plan, PodView, Seen } from './job.ts';
-import { jobConfigOf, nextWorkersOf, workersOf } from './job-config.ts';
-import { configName, LEPTON_JOBS, networkPolicyName, podName, serviceName } from './names.ts';
+import type { JobEvent, LeptonJobObject, Plan, Seen } from './job.ts';
+import { LEPTON_JOBS } from './names.ts';
+import { Observer } from './observe.ts';
 import { planLeptonJob } from './plan.ts';
-import { type Pod, viewPod } from './pod-view.ts';
 import { isOurs } from './rules/beginning.ts';
 import { hasBegun, isFinished } from './rules/lifetime.ts';
-import { madeKey, meet, type Run, type Runs, unseenInMs } from './runs.ts';
-import { templateOf } from './template.ts';
-import { objectionsTo } from './template-policy.ts';
+import { type Run, type Runs, unseenInMs } from './runs.ts';
 import type { World } from './world.ts';
 
 export interface ReconcilerOptions {
@@ -46,8 +40,6 @@ const BARRIER_MS = 250;
 const LATE_MS = 10_000;
 /** A store that lacks what the server has is behind by more. */
 const BEHIND_MS = 500;
-/** Pods come up one by one: their numbers are written at most this often. */
-const COUNTS_MS = 2000;
 const FIRST_REJECTION_MS = 500;
 const LONGEST_REJECTION_MS = 60_000;
 
@@ -59,10 +51,12 @@ export function leptonJobReconciler(options: ReconcilerOptions): Reconcile {
 class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #applier: Applier;
+  readonly #observer: Observer;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#applier = new Applier(options);
+    this.#observer = new Observer(options);
   }
 
   async pass(key: Key): Promise<{ wakeInMs?: number }> {
@@ -78,7 +72,7 @@ class Reconciler {
     const { status = {} } = job;
     const certified = !hasBegun(status) || isFinished(status) || (await this.#certified(job, run));
     const startedMs = performance.now();
-    const seen = this.#see(job, run, certified);
+    const seen = this.#observer.see(job, run, certified);
     const plan = planLeptonJob(seen);
     this.#options.onPlanned?.((performance.now() - startedMs) / 1000);
     if (plan.kind === 'record' && (await this.#applier.stillThere(job, plan.absent)))
@@ -145,92 +139,6 @@ class Reconciler {
     return waitMs;
   }
 
-  #see(job: LeptonJobObject, run: Run, certified: boolean): Seen {
-    const { world, runs, config, nowMs, monotonicMs } = this.#options;
-    const pods = world.pods.group(job.metadata.uid);
-    const views = pods.flatMap((pod) => viewPod(pod) ?? []);
-    const finished = isFinished(job.status ?? {});
-    runs.connect(job, finished ? undefined : coordinatorOf(job, pods, views));
-    const gang = this.#options.gangs.of(job, views.length > 0);
-    const refusal = this.#refusalOf(job, run) ?? lackOf(gang, finished);
-    const silenceMs = runs.silenceOf(run);
-    const { accelerators } = job.spec.worker;
-    const lack = accelerators && !finished ? acceleratorsLacking(accelerators, world.offers) : undefined;
-    const { times } = config;
-    return {
-      job,
-      pods: views,
-      met: meet(run, job.status?.attempt ?? 0, views),
-      missing: finished ? [] : this.#missing(job, run, certified),
-      nodes: world.conditions,
-      ...(lack === undefined ? {} : { lack }),
-      lostNodes: world.lostNodes(nowMs()),
-      gang,
-      ...(run.report ? { report: run.report } : {}),
-      ...(silenceMs === undefined ? {} : { silenceMs }),
-      ...(refusal ? { refusal } : {}),
-      ...(run.rejected ? { rejected: run.rejected } : {}),
-      ...((run.namespaceEndsUntilMs ?? 0) > monotonicMs() ? { namespaceEnds: true } : {}),
-      nowMs: nowMs(),
-      limits: {
-        stopMs: times.stopSeconds * 1000,
-        forceDeleteMs: times.forceDeleteSeconds * 1000,
-        progressMs: times.progressSeconds * 1000,
-        countsMs: Math.min(times.progressSeconds * 1000, COUNTS_MS),
-        ...patienceOf(job, times),
-      },
-    };
-  }
-
-  #missing(job: LeptonJobObject, run: Run, certified: boolean): ChildKind[] {
-    const { world, config } = this.#options;
-    const { uid, name } = job.metadata;
-    const lacks = (resource: Resource, store: World['services'], child: string): boolean => {
-      const key = madeKey(resource, child);
-      if (store.group(uid).some(({ metadata }) => metadata.name === child)) {
-        run.made.delete(key);
-        return false;
-      }
-      return !run.made.has(key);
-    };
-    const lacksConfig = (workers: number): boolean =>
-      lacks(CONFIG_MAPS, world.configMaps, configName(name, jobConfigOf(job, workers).digest));
-    return [
-      ...(lacksConfig(workersOf(job)) ? ['config' as const] : []),
-      ...(lacksConfig(nextWorkersOf(job)) && nextWorkersOf(job) > workersOf(job)
-        ? ['nextConfig' as const]
-        : []),
-      ...(lacks(SERVICES, world.services, serviceName(name)) ? ['service' as const] : []),
-      ...(certified ? [] : ['certificates' as const]),
-      ...(config.networkPolicy && lacks(NETWORK_POLICIES, world.networkPolicies, networkPolicyName(name))
-        ? ['networkPolicy' as const]
-        : []),
-    ];
-  }
-
-  #refusalOf(job: LeptonJobObject, run: Run): Seen['refusal'] {
-    if (run.conflict && run.conflict.untilMs > this.#options.monotonicMs())
-      return { on: 'NameConflict', message: run.conflict.message };
-    delete run.conflict;
-    const { generation } = job.metadata;
-    if (!run.checked || run.checked.generation !== generation)
-      run.checked = { generation, objections: this.#objectionsTo(job) };
-    const { objections } = run.checked;
-    if (objections.length === 0) return undefined;
-    return { on: 'Refused', message: [...new Set(objections)].join('; ').slice(0, 4000) };
-  }
-
-  #objectionsTo(job: LeptonJobObject): string[] {
-    const { config } = this.#options;
-    const checked = leptonJobSpecSchema.safeParse(job.spec);
-    if (!checked.success)
-      return checked.error.issues.map(({ path, message }) => `spec.${path.join('.')}: ${message}`);
-    return [
-      ...objectionsTo(templateOf(job, 'worker'), config, 'spec.worker.template'),
-      ...objectionsTo(templateOf(job, 'server'), config, 'spec.parameterServer.template'),
-    ];
-  }
-
   async #carryOut(seen: Seen, run: Run, plan: Plan): Promise<{ wakeInMs?: number }> {
     const { job } = seen;
     let failure: unknown;
@@ -268,7 +176,7 @@ class Reconciler {
   }
 
   #news(job: LeptonJobObject, run: Run): Pick<Seen, 'rejected' | 'refusal'> {
-    const refusal = this.#refusalOf(job, run);
+    const refusal = this.#observer.refusalOf(job, run);
     return { ...(run.rejected ? { rejected: run.rejected } : {}), ...(refusal ? { refusal } : {}) };
   }
 
@@ -316,22 +224,6 @@ function isBlind(plan: Plan, { writtenJob }: Run): boolean {
   );
 }
 
-/** Pods without the scheduler that they are made for would wait for ever. */
-function lackOf({ lack }: Seen['gang'], finished: boolean): Seen['refusal'] {
-  return lack === undefined || finished ? undefined : { on: 'GangNotServed', message: lack };
-}
-
 function soonest(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined ? b : b === undefined ? a : Math.min(a, b);
-}
-
-function coordinatorOf(
-  job: LeptonJobObject,
-  pods: readonly Pod[],
-  views: readonly PodView[],
-): Pod | undefined {
-  const name = podName(job.metadata.name, 'server', 0);
-  const view = views.find((pod) => pod.name === name);
-  if (view?.phase !== 'Running' || view.terminatingSinceMs !== undefined) return undefined;
-  return pods.find(({ metadata }) => metadata.name === name);
 }
