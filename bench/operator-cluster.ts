@@ -134,17 +134,12 @@ export class BenchCluster implements AsyncDisposable {
     await this.namespace(namespace);
     this.count();
     const startedMs = performance.now();
-    const waiting = pods.values();
-    await Promise.all(
-      Array.from({ length: 32 }, async () => {
-        for (const { metadata, spec } of waiting as Iterable<WithSpec>) {
-          const { name, labels, annotations } = metadata;
-          const { nodeName: _, ...unbound } = spec;
-          const made = { metadata: { name, namespace, labels, annotations }, spec: unbound };
-          await this.api.create(PODS, made as KubeObject);
-        }
-      }),
-    );
+    await forEach(pods as readonly WithSpec[], 32, async ({ metadata, spec }) => {
+      const { name, labels, annotations } = metadata;
+      const { nodeName: _, ...unbound } = spec;
+      const made = { metadata: { name, namespace, labels, annotations }, spec: unbound };
+      await this.api.create(PODS, made as KubeObject);
+    });
     const reached = await this.reached(pods.length, startedMs);
     await this.deletePods(namespace);
     return reached;
@@ -153,13 +148,9 @@ export class BenchCluster implements AsyncDisposable {
   /** Deletes at once what the store holds of a namespace. */
   async deletePods(namespace: string): Promise<void> {
     const doomed = [...this.#pods.all()].filter(({ metadata }) => metadata.namespace === namespace);
-    const waiting = doomed.values();
-    await Promise.all(
-      Array.from({ length: 32 }, async () => {
-        for (const { metadata } of waiting)
-          await this.api.delete(PODS, metadata, { gracePeriodSeconds: 0 }).catch(() => {});
-      }),
-    );
+    await forEach(doomed, 32, async ({ metadata }) => {
+      await this.api.delete(PODS, metadata, { gracePeriodSeconds: 0 }).catch(() => {});
+    });
   }
 
   /** All objects of a kind in a namespace, and their pods with them. */
@@ -189,6 +180,21 @@ export class BenchCluster implements AsyncDisposable {
     await this.#kwok.stop();
     await this.plane[Symbol.asyncDispose]();
   }
+}
+
+/** So many at once. */
+export async function forEach<T>(
+  items: Iterable<T>,
+  atOnce: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const waiting = items[Symbol.iterator]();
+  const rest: Iterable<T> = { [Symbol.iterator]: () => waiting };
+  await Promise.all(
+    Array.from({ length: atOnce }, async () => {
+      for (const item of rest) await work(item);
+    }),
+  );
 }
 
 function nodeOf(index: number): KubeObject {
