@@ -64,13 +64,19 @@ export interface StepResult {
 export interface EngineModel {
   readonly layout: ArenaLayout;
   readonly outputShapes: readonly Shape[]; // without batch
-  readonly parameters: Arena; // live: write new parameters here between steps
+  /** Live: write new parameters here between steps. */
+  readonly parameters: Arena;
   /** d loss / d parameter; its state region holds the new value of each state entry after a training step. */
   readonly gradients: Arena;
   trainStep(inputs: Feed, targets: Feed, options: StepOptions): Promise<StepResult>;
   /** Forward in inference mode with the losses. */
   evaluateStep(inputs: Feed, targets: Feed, options: { batchSize: number }): Promise<StepResult>;
   predictStep(inputs: Feed, options: { batchSize: number }): Promise<{ outputs: StepResult['outputs'] }>;
+  /**
+   * From the next call on parameters are read and gradients written there; both of at least `layout.length` floats. The fields
+   * `parameters` and `gradients` are theirs from then on. Not on the reference device.
+   */
+  bind(parameters: Memory, gradients: Memory): void;
   /** Of the last step, where `profile` was asked for. */
   profile(): Profile;
   /** Frees the engine's side; views of its memory stay good. */
@@ -126,11 +132,64 @@ export interface Optimizer {
     to: number,
     options: UpdateOptions,
   ): void;
+  /**
+   * One pass from contributions to parameters: next[from..to) = previous[from..to), updated with sum + all parts in their order
+   * (`sum` undefined: from zero). The bits of `accumulate` for each part and one `update`.
+   */
+  advance(
+    next: Float32Array,
+    previous: Float32Array,
+    sum: Float32Array | undefined,
+    parts: readonly WeightedPart[],
+    from: number,
+    to: number,
+    options: UpdateOptions,
+  ): void;
+}
+
+/** One worker's part of a sum: `data` holds the little-endian floats of [from, to), at any alignment. */
+export interface WeightedPart {
+  readonly data: Uint8Array;
+  readonly weight: number;
+}
+
+/** Floats of the engine that are not the JavaScript heap's: zero at first, at the border of a page. */
+export interface Memory {
+  readonly values: Float32Array;
+}
+
+/** Where another process of this host finds a segment. */
+export interface SegmentAddress {
+  readonly process: number;
+  readonly descriptor: number;
+  /** Proves that what is found there is what was meant. */
+  readonly key: string;
+}
+
+/** Memory that others on this host may read. It has no name: the kernel frees it with its last user, however that ends. */
+export interface Segment extends Memory {
+  readonly address: SegmentAddress;
+}
+
+/** Memory in which ranges of segments can be seen without a copy. */
+export interface PagedArena extends Memory {
+  /**
+   * Elements [at, at + length) are from now on those of the segment from `from` on, read-only: writing there ends the process.
+   * `at` and `from` are multiples of a page, 1,024 elements; the rest of the last page is the segment's as well.
+   */
+  lay(at: number, segment: Segment, from: number, length: number): void;
 }
 
 export interface Engine {
   createModel(graph: GraphSpec, options?: ModelOptions): EngineModel;
   createOptimizer(spec: OptimizerSpec, length: number): Optimizer;
+  /** Throws ENGINE_MEMORY, as the others of memory do. */
+  createArena(length: number): PagedArena;
+  createSegment(length: number): Segment;
+  /** Another process's, for reading. Throws ENGINE_ARGUMENT unless the address leads to a segment of this length and key. */
+  openSegment(address: SegmentAddress, length: number): Segment;
+  /** Processes with equal ones find each other's segments; empty where there is no shared memory. */
+  readonly hostIdentity: string;
   /** sum[at..at+n) += weight * values, where `values` is n little-endian floats at any alignment (a received chunk). */
   accumulate(sum: Float32Array, at: number, values: Uint8Array, weight: number): void;
   /** Sum of squares of values[from..to) in float64, in blocks of 4096 elements counted from `from`. */
@@ -145,6 +204,12 @@ export interface Engine {
 interface Addon {
   readonly Model: new (graph: GraphSpec, options: ModelOptions) => NativeModel;
   readonly Optimizer: new (spec: OptimizerSpec, length: number) => Optimizer;
+  readonly Memory: new (
+    kind: 'share' | 'open' | 'arena',
+    length: number,
+    address?: SegmentAddress,
+  ) => Segment & PagedArena;
+  readonly hostIdentity: string;
   readonly accumulate: Engine['accumulate'];
   readonly sumOfSquares: Engine['sumOfSquares'];
   readonly arenaLayout: Engine['arenaLayout'];
@@ -164,6 +229,7 @@ interface NativeModel {
     step: number,
     onGradients?: (from: number) => void,
   ): Promise<StepResult>;
+  bind(parameters: Memory, gradients: Memory): void;
   profile(): Profile;
   dispose(): void;
 }
@@ -190,17 +256,31 @@ class BoundModel implements EngineModel {
   readonly #native: NativeModel;
   readonly layout: ArenaLayout;
   readonly outputShapes: readonly Shape[];
-  readonly parameters: Arena;
-  readonly gradients: Arena;
+  #parameters: Arena;
+  #gradients: Arena;
 
   constructor(graph: GraphSpec, options: ModelOptions) {
     this.#native = new addon.Model(graph, options);
     ({
       layout: this.layout,
       outputShapes: this.outputShapes,
-      parameters: this.parameters,
-      gradients: this.gradients,
+      parameters: this.#parameters,
+      gradients: this.#gradients,
     } = this.#native);
+  }
+
+  get parameters(): Arena {
+    return this.#parameters;
+  }
+
+  get gradients(): Arena {
+    return this.#gradients;
+  }
+
+  bind(parameters: Memory, gradients: Memory): void {
+    this.#native.bind(parameters, gradients);
+    this.#parameters = parameters.values;
+    this.#gradients = gradients.values;
   }
 
   async trainStep(
@@ -246,6 +326,10 @@ class BoundModel implements EngineModel {
 export const engine: Engine = {
   createModel: (graph, options = {}) => new BoundModel(graph, options),
   createOptimizer: (spec, length) => new addon.Optimizer(spec, length),
+  createArena: (length) => new addon.Memory('arena', length),
+  createSegment: (length) => new addon.Memory('share', length),
+  openSegment: (address, length) => new addon.Memory('open', length, address),
+  hostIdentity: addon.hostIdentity,
   accumulate: addon.accumulate,
   sumOfSquares: addon.sumOfSquares,
   arenaLayout: addon.arenaLayout,

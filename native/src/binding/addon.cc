@@ -1,10 +1,12 @@
-// What `require('lepton.node')` gives: the classes Model and Optimizer, and functions over flat arrays.
+// What `require('lepton.node')` gives: the classes Model, Optimizer and Memory, and functions over flat
+// arrays.
 #include <napi.h>
 
 #include <string>
 
 #include "binding/convert.h"
 #include "binding/environment.h"
+#include "binding/memory.h"
 #include "binding/model.h"
 #include "binding/optimizer.h"
 #include "binding/values.h"
@@ -52,6 +54,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Environment(env));
   exports.Set("Model", Model::define(env));
   exports.Set("Optimizer", Optimizer::define(env));
+  exports.Set("Memory", Memory::define(env));
+  exports.Set("hostIdentity", host_identity());
   exports.Set("accumulate", Napi::Function::New(env, accumulate, "accumulate"));
   exports.Set("sumOfSquares", Napi::Function::New(env, sum_of_squares, "sumOfSquares"));
   exports.Set("arenaLayout", Napi::Function::New(env, arena_layout, "arenaLayout"));

@@ -5,6 +5,7 @@
 #include "binding/arena_view.h"
 #include "binding/convert.h"
 #include "binding/environment.h"
+#include "binding/memory.h"
 #include "binding/values.h"
 #include "graph/error.h"
 
@@ -35,9 +36,10 @@ Napi::Object result_of(Napi::Env env, const Session& session, std::size_t output
 }  // namespace
 
 Napi::Function Model::define(Napi::Env env) {
-  return DefineClass(env, "Model",
-                     {InstanceMethod("run", &Model::run), InstanceMethod("dispose", &Model::dispose),
-                      InstanceMethod("profile", &Model::profile)});
+  return DefineClass(
+      env, "Model",
+      {InstanceMethod("run", &Model::run), InstanceMethod("bind", &Model::bind),
+       InstanceMethod("dispose", &Model::dispose), InstanceMethod("profile", &Model::profile)});
 }
 
 Model::Model(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Model>(info) {
@@ -91,6 +93,25 @@ Napi::Value Model::run(const Napi::CallbackInfo& info) {
     };
     thread.submit(std::move(job));
     return promise->Promise();
+  });
+}
+
+Napi::Value Model::bind(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    if (!session_) throw EngineError("ENGINE_DISPOSED", "the model was disposed");
+    if (*busy_) throw EngineError("ENGINE_BUSY", "a step of this model is still running: await it first");
+    const Memory& parameters = Memory::of(info[0], "parameters");
+    const Memory& gradients = Memory::of(info[1], "gradients");
+    const auto length = static_cast<std::size_t>(session_->layout().length);
+    if (session_->float_bytes() != sizeof(float) || parameters.length() < length ||
+        gradients.length() < length) {
+      throw EngineError("ENGINE_ARGUMENT", "bind: expected parameters and gradients of at least " +
+                                               std::to_string(length) + " floats, got " +
+                                               std::to_string(parameters.length()) + " and " +
+                                               std::to_string(gradients.length()));
+    }
+    session_->bind(parameters.memory(), gradients.memory());
+    return info.Env().Undefined();
   });
 }
 

@@ -17,6 +17,8 @@ class Model : public Napi::ObjectWrap<Model> {
  private:
   /// run(mode, inputs, targets, batchSize, step, onGradients?) -> Promise<{loss, losses, outputs}>
   Napi::Value run(const Napi::CallbackInfo& info);
+  /// bind(parameters, gradients): memories
+  Napi::Value bind(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   Napi::Value profile(const Napi::CallbackInfo& info);
 

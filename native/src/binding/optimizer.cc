@@ -1,6 +1,7 @@
 #include "binding/optimizer.h"
 
 #include <string>
+#include <vector>
 
 #include "binding/arena_view.h"
 #include "binding/convert.h"
@@ -8,9 +9,29 @@
 #include "graph/error.h"
 
 namespace lepton::binding {
+namespace {
+
+/// Each of exactly `bytes`.
+std::vector<WeightedPart> parts_of(const Napi::Value& value, std::size_t bytes) {
+  std::vector<WeightedPart> parts;
+  for_items(value, "parts", [&](const Napi::Value& item, const std::string& where) {
+    const Napi::Object part = object_of(item, where);
+    const auto [data, length] = bytes_of(part.Get("data"), where + ".data");
+    if (length != bytes) {
+      throw EngineError("ENGINE_ARGUMENT", where + ".data: expected " + std::to_string(bytes) +
+                                               " bytes, got " + std::to_string(length));
+    }
+    parts.push_back({data, static_cast<float>(number_of(part.Get("weight"), where + ".weight"))});
+  });
+  return parts;
+}
+
+}  // namespace
 
 Napi::Function Optimizer::define(Napi::Env env) {
-  return DefineClass(env, "Optimizer", {InstanceMethod("update", &Optimizer::update)});
+  return DefineClass(
+      env, "Optimizer",
+      {InstanceMethod("update", &Optimizer::update), InstanceMethod("advance", &Optimizer::advance)});
 }
 
 Optimizer::Optimizer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Optimizer>(info) {
@@ -43,6 +64,27 @@ Napi::Value Optimizer::update(const Napi::CallbackInfo& info) {
                                                std::to_string(gradients.length));
     }
     optimizer_->update(parameters.data, gradients.data, from, to, update_of(info[4]));
+    return env.Undefined();
+  });
+}
+
+Napi::Value Optimizer::advance(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const FloatView next = floats_of(info[0], "next");
+    const FloatView previous = floats_of(info[1], "previous");
+    const FloatView sum = info[2].IsUndefined() ? FloatView{nullptr, next.length} : floats_of(info[2], "sum");
+    const std::int64_t to = whole_of(info[5], "to", 0, optimizer_->length());
+    const std::int64_t from = whole_of(info[4], "from", 0, to);
+    const auto end = static_cast<std::size_t>(to);
+    if (next.length < end || previous.length < end || sum.length < end) {
+      throw EngineError("ENGINE_ARGUMENT",
+                        "advance: expected next, previous and sum of at least " + std::to_string(to) +
+                            " values, got " + std::to_string(next.length) + ", " +
+                            std::to_string(previous.length) + " and " + std::to_string(sum.length));
+    }
+    const auto parts = parts_of(info[3], static_cast<std::size_t>(to - from) * sizeof(float));
+    optimizer_->advance(next.data, previous.data, sum.data, parts, from, to, update_of(info[6]));
     return env.Undefined();
   });
 }

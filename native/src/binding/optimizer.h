@@ -18,6 +18,8 @@ class Optimizer : public Napi::ObjectWrap<Optimizer> {
  private:
   /// update(parameters, gradients, from, to, options)
   Napi::Value update(const Napi::CallbackInfo& info);
+  /// advance(next, previous, sum | undefined, [{data, weight}], from, to, options)
+  Napi::Value advance(const Napi::CallbackInfo& info);
 
   std::unique_ptr<lepton::Optimizer> optimizer_;
 };

@@ -1,7 +1,7 @@
 #include "engine/arena.h"
 
 #include <cstdlib>
-#include <cstring>
+#include <memory>
 #include <string>
 
 #include "graph/error.h"
@@ -10,13 +10,16 @@ namespace lepton {
 
 std::shared_ptr<std::byte[]> allocate_arena(std::size_t bytes) {
   constexpr std::size_t kAlignment = 64;
-  const std::size_t rounded = (bytes + kAlignment) / kAlignment * kAlignment;  // never zero
-  void* memory = rounded < bytes ? nullptr : std::aligned_alloc(kAlignment, rounded);
-  if (memory == nullptr) {
+  const std::size_t total = bytes + kAlignment;
+  // Large blocks come from the kernel as zeros that cost nothing until they are touched.
+  void* owned = total < bytes ? nullptr : std::calloc(total, 1);
+  if (owned == nullptr) {
     throw EngineError("ENGINE_MEMORY", "no memory for an arena of " + std::to_string(bytes) + " bytes");
   }
-  std::memset(memory, 0, rounded);
-  return {static_cast<std::byte*>(memory), [](std::byte* owned) { std::free(owned); }};
+  void* memory = owned;
+  std::size_t space = total;
+  std::align(kAlignment, bytes, memory, space);
+  return {static_cast<std::byte*>(memory), [owned](std::byte*) { std::free(owned); }};
 }
 
 }  // namespace lepton

@@ -2,8 +2,10 @@
 // Keras 3 (keras/src/optimizers/{sgd,adam,adamw,rmsprop,base_optimizer}.py).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,12 @@ struct UpdateOptions {
   double clip_value = 0;       // then clamped to [-clip_value, clip_value] when above 0
 };
 
+/// One worker's part of a sum: little-endian floats at any alignment, and what they are multiplied with.
+struct WeightedPart {
+  const std::byte* values = nullptr;
+  float weight = 1;
+};
+
 class Optimizer {
  public:
   struct Slot {
@@ -47,7 +55,16 @@ class Optimizer {
   void update(float* parameters, const float* gradients, std::int64_t from, std::int64_t to,
               const UpdateOptions& options);
 
+  /// The same from a sum that is not made yet: elements [from, to) of `next` become those of `previous`,
+  /// updated with sum + parts[0] + parts[1] + ... in this order; `sum` may be null (zero), `parts` begin at
+  /// `from`. In one pass over blocks that stay in the cache, with the bits of `accumulate` for each part and
+  /// one `update`.
+  void advance(float* next, const float* previous, const float* sum, std::span<const WeightedPart> parts,
+               std::int64_t from, std::int64_t to, const UpdateOptions& options);
+
  private:
+  void apply(float* parameters, const float* gradients, std::int64_t from, std::int64_t to,
+             const UpdateOptions& options);
   float* slot(std::size_t index) const { return static_cast<float*>(slots_[index].values->data()); }
 
   OptimizerSpec spec_;

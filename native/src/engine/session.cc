@@ -59,6 +59,11 @@ Session::Session(GraphSpec graph, SessionOptions options)
       outputs_(graph_.outputs.size()),
       loss_values_(options_.losses.size(), 0.0) {}
 
+void Session::bind(std::shared_ptr<std::byte[]> parameters, std::shared_ptr<std::byte[]> gradients) {
+  parameters_ = std::move(parameters);
+  gradients_ = std::move(gradients);
+}
+
 void Session::feed(const StepRequest& request, const std::vector<FeedArray>& inputs,
                    const std::vector<FeedArray>& targets) {
   const bool predicts = request.mode == Mode::kPredict;

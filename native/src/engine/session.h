@@ -51,6 +51,10 @@ class Session {
   const std::shared_ptr<std::byte[]>& parameters() const { return parameters_; }
   const std::shared_ptr<std::byte[]>& gradients() const { return gradients_; }
 
+  /// From the next run on parameters are read from here, gradients written there; each of the layout's
+  /// length, and at a multiple of 64 bytes.
+  void bind(std::shared_ptr<std::byte[]> parameters, std::shared_ptr<std::byte[]> gradients);
+
   /// Copies the feed in, so that the caller's arrays are free again. Throws EngineError for wrong counts,
   /// types, lengths, and whole numbers out of range (labels, indices of embeddings).
   void feed(const StepRequest& request, const std::vector<FeedArray>& inputs,
