@@ -30,6 +30,8 @@ const testingSchema = z.strictObject({
   /** Every message of the exchange is held back for a random time up to this. */
   delayMs: z.number().min(0).default(0),
   delaySeed: z.int().default(0),
+  /** Processes of one host see each other's memory where they can. */
+  sharedMemory: z.boolean().default(true),
 });
 
 /** How processes of a job know each other. */

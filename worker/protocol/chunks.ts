@@ -5,6 +5,9 @@ export const NORM_BLOCK = 4096;
 /** 1 MiB of float32: the fastest message size measured for gRPC streams. */
 export const CHUNK_LENGTH = 262_144;
 
+/** Elements of a page of memory (4 KiB). A shard begins at the border of one, so that it can be mapped where it belongs. */
+export const PAGE_LENGTH = 1024;
+
 /** A range [from, to) of the arena that travels as one message. A chunk is either trainable or state, never both. */
 export interface Chunk {
   readonly index: number;
@@ -50,9 +53,16 @@ export function planShards(chunks: readonly Chunk[], servers: number): Shard[] {
     const end = (total * (server + 1)) / servers;
     // A chunk belongs to the shard in which its middle lies.
     while (next < chunks.length && (chunks[next]!.from + chunks[next]!.to) / 2 <= end) next++;
+    // The state's first chunk alone may begin inside a page.
+    while (next > first && next < chunks.length && chunks[next]!.from % PAGE_LENGTH !== 0) next++;
     const own = chunks.slice(first, next);
     const from = own[0]?.from ?? shards.at(-1)?.to ?? 0;
     shards.push({ server, from, to: own.at(-1)?.to ?? from, chunks: own });
   }
   return shards;
+}
+
+/** Elements from one version of a shard to the next where both lie in one piece of memory, each from the border of a page. */
+export function strideOf({ from, to }: Shard): number {
+  return Math.ceil((to - from) / PAGE_LENGTH) * PAGE_LENGTH;
 }

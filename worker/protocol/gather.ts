@@ -1,4 +1,5 @@
 // A worker's view of the parameters: which chunks of which step have come, when the next step may begin. No payloads.
+// The worker keeps two versions, that of step s in place s mod 2: what belongs to the next step is written while this one computes.
 
 /** What the coordinator says with the begin of a step. */
 export type Directive = 'train' | 'finish' | 'stop';
@@ -12,9 +13,7 @@ export type GatherMessage =
   | { readonly kind: 'computed' };
 
 export type GatherEffect =
-  /** Keep the message's data: it may not be written yet. */
-  | { readonly kind: 'hold'; readonly chunk: number; readonly step: number }
-  /** Write the message's or the held data of this version into the parameters. */
+  /** The message's data belongs to this version of the parameters. */
   | { readonly kind: 'write'; readonly chunk: number; readonly step: number }
   /** All parameters of `step` are in place and nothing else is in the way. */
   | { readonly kind: 'ready'; readonly step: number; readonly directive: Directive };
@@ -23,10 +22,8 @@ export class Gather {
   readonly #chunks: number;
   #target: number;
   #computing = false;
-  /** Written at `target`. */
-  #written = new Set<number>();
-  /** Step -> chunks held for it; only `target` (while computing) and `target + 1` occur. */
-  #held = new Map<number, Set<number>>();
+  /** Step -> chunks that are written; only `target` and the one after it occur. */
+  readonly #written = new Map<number, Set<number>>();
   #begun: { step: number; directive: Directive } | undefined;
   #announced = false;
 
@@ -49,42 +46,31 @@ export class Gather {
         if (!this.#begun || message.step > this.#begun.step) this.#begun = message;
         return this.#maybeReady();
       case 'computing':
-        this.#target++;
+        this.#written.delete(this.#target++);
         this.#computing = true;
         this.#announced = false;
-        this.#written = new Set();
         return [];
       case 'computed':
         this.#computing = false;
-        return [...this.#writeHeld(), ...this.#maybeReady()];
+        return this.#maybeReady();
     }
   }
 
   #chunk(chunk: number, step: number): GatherEffect[] {
-    if (chunk < 0 || chunk >= this.#chunks || step < this.#target || step > this.#target + 1) return [];
-    if (step === this.#target && !this.#computing) {
-      if (this.#written.has(chunk)) return [];
-      this.#written.add(chunk);
-      return [{ kind: 'write', chunk, step }, ...this.#maybeReady()];
-    }
-    const held = this.#held.get(step) ?? new Set<number>();
-    this.#held.set(step, held);
-    if (held.has(chunk)) return [];
-    held.add(chunk);
-    return [{ kind: 'hold', chunk, step }];
-  }
-
-  #writeHeld(): GatherEffect[] {
-    const step = this.#target;
-    const held = [...(this.#held.get(step) ?? [])];
-    this.#held.delete(step);
-    for (const chunk of held) this.#written.add(chunk);
-    return held.map((chunk) => ({ kind: 'write', chunk, step }));
+    // While a step computes, the version after the target would lie where the engine reads.
+    const newest = this.#computing ? this.#target : this.#target + 1;
+    if (chunk < 0 || chunk >= this.#chunks || step < this.#target || step > newest) return [];
+    const written = this.#written.get(step) ?? new Set<number>();
+    this.#written.set(step, written);
+    if (written.has(chunk)) return [];
+    written.add(chunk);
+    return [{ kind: 'write', chunk, step }, ...this.#maybeReady()];
   }
 
   #maybeReady(): GatherEffect[] {
     const begun = this.#begun;
-    if (this.#announced || this.#computing || this.#written.size < this.#chunks) return [];
+    const written = this.#written.get(this.#target)?.size ?? 0;
+    if (this.#announced || this.#computing || written < this.#chunks) return [];
     if (!begun || begun.step < this.#target) return [];
     this.#announced = true;
     // A later step has begun elsewhere, so this one was to be trained.

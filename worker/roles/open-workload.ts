@@ -27,6 +27,7 @@ export async function openWorkload(config: RoleConfig, engine: Engine): Promise<
   const { stepsPerEpoch } = spec.training;
   const { optimizer, learningRate } = resolveOptimizer(compiled.optimizer);
   return {
+    engine,
     engineModel,
     train,
     ...(evaluate ? { evaluate } : {}),

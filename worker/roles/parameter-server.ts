@@ -1,5 +1,5 @@
 // One parameter server: carries out what the exchange decides, on the arrays of its shard. The coordinator commands it.
-import type { Engine } from '../../native/engine.ts';
+import type { ArenaLayout, Engine } from '../../native/engine.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { atPace } from '../checkpoint/cursor.ts';
 import { planChunks, planShards } from '../protocol/chunks.ts';
@@ -13,6 +13,7 @@ import type {
   AttendResponse,
   CopyCommand,
   LoadCommand,
+  NormCommand,
   PullMessage,
   PullRequest,
   PushMessage,
@@ -21,7 +22,8 @@ import type {
 } from '../transport/messages.ts';
 import type { Log } from './log.ts';
 import { parsePlan } from './plan.ts';
-import { ShardArrays } from './shard-arrays.ts';
+import { type Payload, ShardArrays } from './shard-arrays.ts';
+import { type Session, type Speaker, WorkerStreams } from './worker-streams.ts';
 
 export interface ParameterServerOptions {
   readonly engine: Engine;
@@ -29,6 +31,8 @@ export interface ParameterServerOptions {
   readonly servers: number;
   readonly chunkLength: number;
   readonly checkpoints: Checkpoints;
+  /** Whether processes of this host see the parameters. */
+  readonly sharedMemory: boolean;
   /** To the coordinator. */
   readonly report: (report: ShardReport) => void;
   readonly log: Log;
@@ -45,28 +49,24 @@ interface Loaded {
   readonly epoch: number;
   readonly exchange: Exchange;
   readonly arrays: ShardArrays;
-  readonly trainableLength: number;
+  readonly layout: ArenaLayout;
   readonly workers: number;
 }
 
-interface Streams {
-  epoch: number;
-  pull?: Outbox<PullMessage>;
-  push?: Inbox<PushMessage>;
-}
-
 const NO_DATA = new Uint8Array(0);
+const NO_PAYLOAD: Payload = { bytes: NO_DATA, shared: false };
 
 export class ParameterServer implements ExchangeHandlers {
   readonly #options: ParameterServerOptions;
   #loaded: Loaded | undefined;
   /** Epoch of the newest load command, done or not. */
   #loading = 0;
-  readonly #streams = new Map<number, Streams>();
+  readonly #streams: WorkerStreams;
   #copies: CopyCommand[] = [];
 
   constructor(options: ParameterServerOptions) {
     this.#options = options;
+    this.#streams = new WorkerStreams(options.engine);
   }
 
   command({ load, copy, norm }: ServerCommand): void {
@@ -75,87 +75,107 @@ export class ParameterServer implements ExchangeHandlers {
       this.#copies.push(copy);
       this.#maybeCopy();
     }
-    if (norm && norm.epoch === this.#loaded?.epoch)
-      this.#apply({ kind: 'norm', step: norm.step, factor: norm.factor });
+    if (norm && norm.epoch === this.#loaded?.epoch) this.#applyNorm(norm);
+  }
+
+  #applyNorm({ step, factor }: NormCommand): void {
+    this.#apply({ kind: 'norm', step, factor });
+    this.#streams.flush();
   }
 
   /** Server 0: tells all workers that a step may begin. */
   announce(step: number, directive: Directive): void {
-    for (const { pull } of this.#streams.values()) pull?.write({ step, begin: { directive }, data: NO_DATA });
+    this.#streams.announce(step, directive);
   }
 
   /** A worker listens. */
   hears(rank: number): boolean {
-    return this.#streams.get(rank)?.pull !== undefined;
+    return this.#streams.current(rank)?.pull !== undefined;
   }
 
-  attend({ rank, epoch }: AttendRequest): AttendResponse {
+  attend({ rank, epoch, gradients }: AttendRequest): AttendResponse {
     const effects = this.#apply({ kind: 'attend', rank, epoch });
-    const attended = effects.find((effect) => effect.kind === 'attended')!;
-    if (!this.#options.ledger) return { step: attended.step };
-    const begun = this.#options.ledger.begun();
+    const { step } = effects.find((effect) => effect.kind === 'attended')!;
+    const { arrays, layout } = this.#loaded!;
+    const session = this.#own({ rank, epoch });
+    delete session.gradients;
+    const seen = arrays.shared && gradients && this.#streams.share(session, gradients, layout.length);
+    const parameters = seen ? arrays.shared : undefined;
+    return { step: this.#stepInProgress(step), ...(parameters ? { parameters } : {}) };
+  }
+
+  /** A step whose records are not complete is still in progress, even when all its chunks are made. */
+  #stepInProgress(attended: number): number {
+    const { ledger } = this.#options;
+    if (!ledger) return attended;
+    const begun = ledger.begun();
     if (!begun) throw new RuntimeError('NOT_READY', 'attend: no step has begun');
-    // A step whose records are not complete is still in progress, even when all its chunks are made.
     const empty = this.#loaded!.arrays.shard.chunks.length === 0;
-    return { step: empty ? begun.step : Math.min(begun.step, attended.step) };
+    return empty ? begun.step : Math.min(begun.step, attended);
   }
 
   push(messages: Inbox<PushMessage>): void {
     messages.onMessage((message) => {
-      this.#own(message).push ??= messages;
-      const { epoch, rank, step, gradient, initial, record, data } = message;
+      const session = this.#own(message);
+      session.push ??= messages;
+      const { epoch, rank, initial, record, data } = message;
       if (record) this.#options.ledger?.record(message);
-      else if (gradient) {
-        if (gradient.weight > 0) this.#loaded?.arrays.checkSize(gradient.chunk, data);
-        this.#apply({ kind: 'push', epoch, rank, step, ...gradient }, data);
-      } else if (initial) {
+      else if (message.gradient) this.#pushed(message, session);
+      else if (initial) {
         this.#loaded?.arrays.checkSize(initial.chunk, data);
-        this.#apply({ kind: 'initialize', epoch, rank, chunk: initial.chunk }, data);
+        this.#apply(
+          { kind: 'initialize', epoch, rank, chunk: initial.chunk },
+          { bytes: data, shared: false },
+        );
       } else throw new RuntimeError('BAD_MESSAGE', 'push: expected gradient, initial or record');
     });
   }
 
+  /** One chunk in the message, or several in memory that both see. */
+  #pushed({ epoch, rank, step, gradient, data }: PushMessage, { gradients }: Session): void {
+    const { chunk: first, weight, learningRate, sharedChunks = 0 } = gradient!;
+    const { arrays } = this.#loaded!;
+    if (sharedChunks > 0 && !gradients)
+      throw new RuntimeError(
+        'BAD_MESSAGE',
+        `push of rank ${rank}: expected data, got chunks of memory that is not shared`,
+      );
+    for (let chunk = first; chunk < first + Math.max(1, sharedChunks); chunk++) {
+      const bytes = sharedChunks > 0 ? arrays.view(chunk, gradients!.values) : data;
+      if (weight > 0) arrays.checkSize(chunk, bytes);
+      const payload = { bytes, shared: sharedChunks > 0 };
+      this.#apply({ kind: 'push', epoch, rank, step, chunk, weight, learningRate }, payload);
+    }
+    this.#streams.flush();
+  }
+
   pull({ rank, epoch, step }: PullRequest, messages: Outbox<PullMessage>): void {
-    this.#own({ rank, epoch }).pull = messages;
+    const session = this.#own({ rank, epoch });
+    session.pull = messages;
     messages.onClose(() => {
-      const streams = this.#streams.get(rank);
-      if (streams?.pull !== messages) return;
-      delete streams.pull;
-      this.#options.ledger?.left(rank);
+      if (session.pull !== messages) return;
+      delete session.pull;
+      if (this.#streams.current(rank) === session) this.#options.ledger?.left(rank);
     });
     this.#apply({ kind: 'pull', rank, epoch, step });
+    this.#streams.flush();
     const begun = this.#options.ledger?.begun();
     if (begun) messages.write({ step: begun.step, begin: { directive: begun.directive }, data: NO_DATA });
   }
 
-  /** The streams of a rank's newest session; those of an older one end. */
-  #own({ rank, epoch }: { rank: number; epoch: number }): Streams {
+  /** The rank's newest session; those of an older one end. */
+  #own(speaker: Speaker): Session {
     if (!this.#loaded) throw new RuntimeError('NOT_READY', 'stream: this server has no parameters yet');
-    const { workers, epoch: base } = this.#loaded;
-    if (epoch < base)
-      throw new RuntimeError('OLD_EPOCH', `stream: expected epoch ${base} or newer, got ${epoch}`);
-    if (rank >= workers)
-      throw new RuntimeError('BAD_MESSAGE', `stream: expected a rank below ${workers}, got ${rank}`);
-    const streams = this.#streams.get(rank);
-    if (streams && streams.epoch >= epoch) return streams.epoch === epoch ? streams : { epoch };
-    if (streams) this.#end(streams);
-    const fresh: Streams = { epoch };
-    this.#streams.set(rank, fresh);
-    return fresh;
-  }
-
-  #end({ pull, push }: Streams): void {
-    const reason = new RuntimeError('OLD_EPOCH', 'the session was overtaken by a newer one');
-    pull?.fail(reason);
-    push?.fail(reason);
+    const { workers, epoch: baseEpoch } = this.#loaded;
+    return this.#streams.of(speaker, { baseEpoch, workers });
   }
 
   /** Throws what the exchange refuses; carries out everything else, in order. */
-  #apply(message: ExchangeMessage, data: Uint8Array = NO_DATA): ExchangeEffect[] {
+  #apply(message: ExchangeMessage, payload: Payload = NO_PAYLOAD): ExchangeEffect[] {
     const loaded = this.#loaded;
     if (!loaded) throw new RuntimeError('NOT_READY', `${message.kind}: this server has no parameters yet`);
     const effects = loaded.exchange.step(message);
-    for (const effect of effects) this.#carryOut(loaded, effect, message, data);
+    for (const effect of effects) this.#carryOut(loaded, effect, message, payload);
     return effects;
   }
 
@@ -163,19 +183,19 @@ export class ParameterServer implements ExchangeHandlers {
     { arrays, epoch }: Loaded,
     effect: ExchangeEffect,
     cause: ExchangeMessage,
-    data: Uint8Array,
+    payload: Payload,
   ): void {
     switch (effect.kind) {
       case 'refuse':
         throw new RuntimeError(effect.code, effect.message);
       case 'write':
-        arrays.write(effect.chunk, 0, data);
+        arrays.write(effect.chunk, 0, payload.bytes);
         break;
       case 'initialized':
         this.#report(epoch, { initialized: {} });
         break;
       case 'hold':
-        arrays.hold(effect.chunk, effect.rank, data);
+        arrays.hold(effect.chunk, effect.rank, payload);
         break;
       case 'accumulate':
         arrays.accumulate(effect.chunk, effect.rank, effect.weight, effect.first);
@@ -187,7 +207,9 @@ export class ParameterServer implements ExchangeHandlers {
         this.#report(epoch, { norm: { step: effect.step, blocks: arrays.squares(effect.scale) } });
         break;
       case 'send':
-        this.#send(arrays, effect);
+        this.#streams.send(effect.ranks, effect.chunk, effect.step, () =>
+          arrays.bytes(effect.chunk, effect.step),
+        );
         break;
       case 'complete':
         this.#maybeCopy();
@@ -200,29 +222,29 @@ export class ParameterServer implements ExchangeHandlers {
     }
   }
 
-  #send(arrays: ShardArrays, { ranks, chunk, step }: Extract<ExchangeEffect, { kind: 'send' }>): void {
-    const message: PullMessage = { step, parameters: { chunk }, data: arrays.bytes(chunk, step) };
-    for (const rank of ranks) this.#streams.get(rank)?.pull?.write(message);
-  }
-
   async #load({ epoch, plan: text, checkpoint, workers }: LoadCommand): Promise<void> {
     const { engine, index, servers, chunkLength } = this.#options;
     if (epoch <= this.#loading) return; // repeated or late
     this.#loading = epoch;
     this.#loaded = undefined;
     this.#copies = [];
-    for (const streams of this.#streams.values()) this.#end(streams);
-    this.#streams.clear();
+    this.#streams.endAll();
     const plan = parsePlan(text);
     const { layout, optimizer, clip } = plan;
     const { trainableLength } = layout;
     const shard = planShards(planChunks(layout, chunkLength), servers)[index]!;
-    const arrays = new ShardArrays(engine, { shard, trainableLength, optimizer, clipValue: clip.value });
+    const arrays = new ShardArrays(engine, {
+      shard,
+      trainableLength,
+      optimizer,
+      clipValue: clip.value,
+      sharedMemory: this.#options.sharedMemory,
+    });
     const exchange = new Exchange({ workers, chunks: shard.chunks, clipByNorm: clip.norm !== undefined });
     const step =
       checkpoint === '' ? undefined : await this.#restore(checkpoint, arrays, paceOf(plan, workers));
     if (this.#loading !== epoch) return; // a newer command came meanwhile
-    this.#loaded = { epoch, exchange, arrays, trainableLength, workers };
+    this.#loaded = { epoch, exchange, arrays, layout, workers };
     this.#apply(step === undefined ? { kind: 'clear', epoch } : { kind: 'load', epoch, step });
     this.#report(epoch, { loaded: { shardBytes: arrays.sizeBytes } });
   }

@@ -161,6 +161,7 @@ function serverOptions(config: RoleConfig, engine: Engine, checkpoints: Checkpoi
     index: config.rank,
     servers: config.servers.length,
     chunkLength: config.testing.chunkLength,
+    sharedMemory: config.testing.sharedMemory,
     checkpoints,
     log,
   };

@@ -1,14 +1,15 @@
 // A worker's session with all parameter servers under one epoch: pushes its gradients, collects the parameters of each step.
 // Any failure ends the whole session; the worker then joins again. Computes nothing.
 import type { ArenaLayout } from '../../native/engine.ts';
-import { type Chunk, planChunks, planShards } from '../protocol/chunks.ts';
+import { type Chunk, planChunks, planShards, type Shard } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import { type Directive, Gather, type GatherEffect, type GatherMessage } from '../protocol/gather.ts';
 import type { Totals } from '../protocol/ledger.ts';
 import type { ExchangeClient, Incoming, Outgoing } from '../transport/clients.ts';
 import { type DelayOptions, delayed } from '../transport/delay.ts';
-import type { PullMessage, PushMessage } from '../transport/messages.ts';
+import type { Parameters, PullMessage, PushMessage } from '../transport/messages.ts';
 import { PROTOCOL } from '../transport/services.ts';
+import type { Arenas } from './arenas.ts';
 
 export interface SessionOptions {
   /** By index. */
@@ -17,10 +18,8 @@ export interface SessionOptions {
   readonly epoch: number;
   readonly layout: ArenaLayout;
   readonly chunkLength: number;
-  /** Written only while the engine is idle. */
-  readonly parameters: Float32Array;
-  /** Read from `pushFrom` on until the next step is ready. */
-  readonly gradients: Float32Array;
+  /** Gradients are read from `pushFrom` on until the next step is ready. */
+  readonly arenas: Arenas;
   readonly callMs: number;
   /** Longest time without any message while waiting for a step. */
   readonly stallMs: number;
@@ -45,16 +44,18 @@ const NO_DATA = new Uint8Array(0);
 export class Session {
   readonly #options: SessionOptions;
   readonly #chunks: readonly Chunk[];
+  /** Chunks below it are trainable, the others state. */
+  readonly #trainable: number;
   /** Server of each chunk. */
   readonly #owners: readonly number[];
+  /** Servers that see our gradients, and whose parameters we see. */
+  readonly #seen: ReadonlySet<number>;
   readonly #pushes = new Map<
     number,
     { outgoing: Outgoing<PushMessage>; write(message: PushMessage): void }
   >();
   readonly #pulls: Incoming<PullMessage>[] = [];
   readonly #gather: Gather;
-  /** `step:chunk` -> data that may not be written yet. */
-  readonly #held = new Map<string, Uint8Array>();
   #ready: Ready | undefined;
   #waiting: PromiseWithResolvers<Ready> | undefined;
   #failure: RuntimeError | undefined;
@@ -85,9 +86,11 @@ export class Session {
     return session;
   }
 
-  private constructor(options: SessionOptions, step: number) {
+  private constructor(options: SessionOptions, { step, seen }: Attended) {
     this.#options = options;
+    this.#seen = seen;
     this.#chunks = planChunks(options.layout, options.chunkLength);
+    this.#trainable = this.#chunks.filter(({ state }) => !state).length;
     this.#owners = ownersOf(options);
     this.#gather = new Gather(this.#chunks.length, step);
   }
@@ -116,10 +119,10 @@ export class Session {
     }
   }
 
-  /** The engine begins to compute: parameters that come from now on are kept until `computed`. */
+  /** The engine begins to compute: parameters that come from now on are the next step's. */
   computing(): void {
     this.#ready = undefined;
-    this.#pushedFrom = this.#chunks.length;
+    this.#pushedFrom = this.#trainable;
     this.#apply({ kind: 'computing' });
   }
 
@@ -129,18 +132,15 @@ export class Session {
 
   /** Pushes every chunk of gradients that lies in [from, trainableLength) and was not pushed yet. */
   pushFrom(from: number, share: Share): void {
-    for (let index = this.#pushedFrom - 1; index >= 0; index--) {
-      const chunk = this.#chunks[index]!;
-      if (chunk.state) continue;
-      if (chunk.from < from) return;
-      this.#pushedFrom = index;
-      this.#push(chunk, share);
-    }
+    let first = this.#pushedFrom;
+    while (first > 0 && this.#chunks[first - 1]!.from >= from) first--;
+    this.#pushRange(first, this.#pushedFrom, share);
+    this.#pushedFrom = first;
   }
 
   /** The rest of the step: its state, and the record that the share is done. */
   pushEnd(share: Share, record: Totals): void {
-    for (const chunk of this.#chunks) if (chunk.state) this.#push(chunk, share);
+    this.#pushRange(this.#trainable, this.#chunks.length, share);
     this.pushFrom(0, share);
     const { epoch, rank } = this.#options;
     this.#pushes.get(0)?.write({ epoch, rank, step: share.step, record, data: NO_DATA });
@@ -159,6 +159,11 @@ export class Session {
     this.#waiting?.reject(error);
   }
 
+  /** Servers that this worker exchanges with, and how many of them through memory that both see. */
+  get partners(): { readonly servers: number; readonly sharedMemory: number } {
+    return { servers: this.#partners().length, sharedMemory: this.#seen.size };
+  }
+
   get failure(): RuntimeError | undefined {
     return this.#failure;
   }
@@ -167,18 +172,37 @@ export class Session {
     this.fail(new RuntimeError('PEER_LOST', 'the session was closed'));
   }
 
-  #push({ index, from, to }: Chunk, { step, weight, learningRate }: Share): void {
-    const { epoch, rank, gradients } = this.#options;
-    const data = weight > 0 ? bytesOf(gradients, from, to) : NO_DATA;
-    const gradient = { chunk: index, weight, learningRate };
-    this.#pushes.get(this.#owners[index]!)?.write({ epoch, rank, step, gradient, data });
+  /** Chunks [first, end), the last ones first, as backward makes them; what a server sees in one message. */
+  #pushRange(first: number, end: number, share: Share): void {
+    for (let last = end - 1; last >= first; last--) {
+      const server = this.#owners[last]!;
+      if (this.#seen.has(server)) {
+        let low = last;
+        while (low > first && this.#owners[low - 1] === server) low--;
+        this.#push(server, low, share, last + 1 - low);
+        last = low;
+      } else this.#push(server, last, share, 0);
+    }
+  }
+
+  #push(server: number, chunk: number, { step, weight, learningRate }: Share, sharedChunks: number): void {
+    const { epoch, rank, arenas } = this.#options;
+    const data = sharedChunks === 0 && weight > 0 ? arenas.gradientBytes(this.#chunks[chunk]!) : NO_DATA;
+    const gradient = { chunk, weight, learningRate, sharedChunks };
+    this.#pushes.get(server)?.write({ epoch, rank, step, gradient, data });
   }
 
   #receive({ step, parameters, begin, data }: PullMessage): void {
     if (this.#failure) return;
     this.#lastHeardMs = performance.now();
     if (begin) this.#apply({ kind: 'begin', step, directive: begin.directive });
-    else if (parameters) this.#apply({ kind: 'chunk', chunk: parameters.chunk, step }, data);
+    else if (parameters) this.#received(step, parameters, data);
+  }
+
+  #received(step: number, { chunk: first, sharedChunks = 0 }: Parameters, data: Uint8Array): void {
+    const end = Math.min(first + Math.max(1, sharedChunks), this.#chunks.length);
+    for (let chunk = first; chunk < end; chunk++)
+      this.#apply({ kind: 'chunk', chunk, step }, sharedChunks > 0 ? undefined : data);
   }
 
   #apply(message: GatherMessage, data?: Uint8Array): void {
@@ -187,15 +211,9 @@ export class Session {
 
   #carryOut(effect: GatherEffect, data: Uint8Array | undefined): void {
     switch (effect.kind) {
-      case 'hold':
-        this.#held.set(`${effect.step}:${effect.chunk}`, data!);
+      case 'write':
+        if (data) this.#write(effect.chunk, effect.step, data);
         break;
-      case 'write': {
-        const key = `${effect.step}:${effect.chunk}`;
-        this.#write(effect.chunk, this.#held.get(key) ?? data!);
-        this.#held.delete(key);
-        break;
-      }
       case 'ready':
         this.#ready = { step: effect.step, directive: effect.directive };
         this.#waiting?.resolve(this.#ready);
@@ -203,14 +221,13 @@ export class Session {
     }
   }
 
-  #write(index: number, data: Uint8Array): void {
-    const { from, to } = this.#chunks[index]!;
-    const target = bytesOf(this.#options.parameters, from, to);
-    if (data.byteLength !== target.byteLength)
+  #write(index: number, step: number, data: Uint8Array): void {
+    const target = this.#options.arenas.parameterBytes(this.#chunks[index]!, step);
+    if (this.#seen.has(this.#owners[index]!) || data.byteLength !== target.byteLength)
       this.fail(
         new RuntimeError(
           'BAD_MESSAGE',
-          `parameters of chunk ${index}: expected ${target.byteLength} bytes, got ${data.byteLength}`,
+          `parameters of chunk ${index}: expected ${target.byteLength} bytes where they are not shared, got ${data.byteLength}`,
         ),
       );
     else target.set(data);
@@ -243,22 +260,48 @@ export async function pushInitial(options: SessionOptions, values: Float32Array)
   await Promise.all(streams.map((stream) => stream.finish()));
 }
 
-async function attendAll(options: SessionOptions): Promise<number> {
-  const { servers, rank, epoch, callMs } = options;
-  const answers = await Promise.all(
-    partnersOf(options).map((server) => servers[server]!.attend({ protocol: PROTOCOL, rank, epoch }, callMs)),
+interface Attended {
+  readonly step: number;
+  readonly seen: ReadonlySet<number>;
+}
+
+async function attendAll(options: SessionOptions): Promise<Attended> {
+  const seen = new Set<number>();
+  const steps = await Promise.all(
+    partnersOf(options).map(async (server) => {
+      const { step, sees } = await attend(server, options);
+      if (sees) seen.add(server);
+      return step;
+    }),
   );
   // Servers are at most one step apart and keep two versions, so all of them can send the oldest step.
-  return Math.min(...answers.map(({ step }) => step));
+  return { step: Math.min(...steps), seen };
+}
+
+/** With shared memory where both sides can see the other's. */
+async function attend(server: number, options: SessionOptions): Promise<{ step: number; sees: boolean }> {
+  const { servers, rank, epoch, callMs, arenas } = options;
+  const request = { protocol: PROTOCOL, rank, epoch };
+  const gradients = arenas.shared;
+  const { step, parameters } = await servers[server]!.attend(
+    gradients ? { ...request, gradients } : request,
+    callMs,
+  );
+  if (!parameters) return { step, sees: false };
+  if (arenas.see(shardsOf(options)[server]!, parameters)) return { step, sees: true };
+  return { ...(await servers[server]!.attend(request, callMs)), sees: false };
 }
 
 function partnersOf(options: SessionOptions): number[] {
   return [...new Set([0, ...ownersOf(options)])];
 }
 
-function ownersOf({ layout, chunkLength, servers }: SessionOptions): number[] {
-  const shards = planShards(planChunks(layout, chunkLength), servers.length);
-  return shards.flatMap(({ server, chunks }) => chunks.map(() => server));
+function ownersOf(options: SessionOptions): number[] {
+  return shardsOf(options).flatMap(({ server, chunks }) => chunks.map(() => server));
+}
+
+function shardsOf({ layout, chunkLength, servers }: SessionOptions): Shard[] {
+  return planShards(planChunks(layout, chunkLength), servers.length);
 }
 
 function bytesOf(array: Float32Array, from: number, to: number): Uint8Array {

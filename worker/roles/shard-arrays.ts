@@ -1,7 +1,9 @@
 // The numbers of one shard: two versions of its parameters, the sum of gradients, the optimizer's slots. No protocol.
-import type { Engine, Optimizer, OptimizerSpec } from '../../native/engine.ts';
-import { type Chunk, NORM_BLOCK, type Shard } from '../protocol/chunks.ts';
+import type { Engine, Optimizer, OptimizerSpec, Segment, WeightedPart } from '../../native/engine.ts';
+import { type Chunk, NORM_BLOCK, type Shard, strideOf } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
+import type { SharedMemory } from '../transport/messages.ts';
+import { segmentOf, sharedAs } from './shared-memory.ts';
 
 export interface ShardArraysOptions {
   readonly shard: Shard;
@@ -9,6 +11,15 @@ export interface ShardArraysOptions {
   readonly trainableLength: number;
   readonly optimizer: OptimizerSpec;
   readonly clipValue?: number | undefined;
+  /** Whether others on this host may see the parameters. */
+  readonly sharedMemory: boolean;
+}
+
+/** The little-endian floats of one chunk, as a worker brought them. */
+export interface Payload {
+  readonly bytes: Uint8Array;
+  /** In memory of the worker, who leaves it alone until the step is over; otherwise received, and ours. */
+  readonly shared: boolean;
 }
 
 /** A copy of all that a checkpoint keeps of a shard. */
@@ -30,17 +41,25 @@ export class ShardArrays {
   readonly #versions: readonly [Float32Array, Float32Array];
   readonly #sum: Float32Array;
   readonly #optimizer: Optimizer;
-  /** Chunk -> rank -> bytes that wait for their turn. */
-  readonly #held = new Map<number, Map<number, Uint8Array>>();
+  readonly #segment: Segment | undefined;
+  /** Chunk -> rank -> what waits for its turn. */
+  readonly #held = new Map<number, Map<number, Payload>>();
+  /** Chunk -> what is still to be added to its sum, in rank order. */
+  readonly #parts = new Map<number, WeightedPart[]>();
+  /** Chunks whose sum holds something. */
+  readonly #begun = new Set<number>();
 
   constructor(engine: Engine, options: ShardArraysOptions) {
-    const { shard, trainableLength, optimizer, clipValue } = options;
+    const { shard, trainableLength, optimizer, clipValue, sharedMemory } = options;
     const length = shard.to - shard.from;
     this.shard = shard;
     this.#engine = engine;
     this.#clipValue = clipValue;
     this.#trainable = Math.max(0, Math.min(shard.to, trainableLength) - shard.from);
-    this.#versions = [new Float32Array(length), new Float32Array(length)];
+    const stride = strideOf(shard);
+    this.#segment = sharedMemory && length > 0 ? segmentOf(engine, 2 * stride) : undefined;
+    const versions = this.#segment?.values ?? new Float32Array(2 * stride);
+    this.#versions = [versions.subarray(0, length), versions.subarray(stride, stride + length)];
     this.#sum = new Float32Array(length);
     this.#optimizer = engine.createOptimizer(optimizer, this.#trainable);
   }
@@ -65,18 +84,31 @@ export class ShardArrays {
       );
   }
 
-  hold(index: number, rank: number, data: Uint8Array): void {
-    const held = this.#held.get(index) ?? new Map<number, Uint8Array>();
+  hold(index: number, rank: number, payload: Payload): void {
+    const held = this.#held.get(index) ?? new Map<number, Payload>();
     this.#held.set(index, held);
-    held.set(rank, data);
+    held.set(rank, payload);
   }
 
   accumulate(index: number, rank: number, weight: number, first: boolean): void {
-    const [from, to] = this.#range(index);
-    if (first) this.#sum.fill(0, from, to);
-    const data = this.#held.get(index)?.get(rank);
+    if (first) {
+      this.#begun.delete(index);
+      this.#parts.set(index, []);
+    }
+    const payload = this.#held.get(index)?.get(rank);
     this.#held.get(index)?.delete(rank);
-    if (data && weight > 0) this.#engine.accumulate(this.#sum, from, data, weight);
+    if (!payload || weight === 0) return;
+    this.#parts.get(index)!.push({ data: payload.bytes, weight });
+    // Shared memory stays where it is until the update needs it; received bytes are a copy that can go.
+    if (!payload.shared) this.#addParts(index);
+  }
+
+  #addParts(index: number): void {
+    const [from, to] = this.#range(index);
+    const parts = this.#parts.get(index) ?? [];
+    if (!this.#begun.has(index)) this.#sum.fill(0, from, to);
+    this.#begun.add(index);
+    for (const { data, weight } of parts.splice(0)) this.#engine.accumulate(this.#sum, from, data, weight);
   }
 
   /** Makes version step + 1 of a chunk. */
@@ -85,13 +117,18 @@ export class ShardArrays {
     const old = this.#version(step);
     const next = this.#version(step + 1);
     if (this.chunk(index)!.state) {
+      this.#addParts(index);
       // The workers' mean replaces the state; without any sample it stays.
       for (let at = from; at < to; at++) next[at] = scale > 0 ? this.#sum[at]! * scale : old[at]!;
       return;
     }
-    next.set(old.subarray(from, to), from);
-    if (scale === 0) return;
-    this.#optimizer.update(next, this.#sum, from, to, {
+    if (scale === 0) {
+      next.set(old.subarray(from, to), from);
+      return;
+    }
+    const sum = this.#begun.has(index) ? this.#sum : undefined;
+    const parts = this.#parts.get(index)?.splice(0) ?? [];
+    this.#optimizer.advance(next, old, sum, parts, from, to, {
       learningRate,
       iteration: step + 1,
       scale,
@@ -101,12 +138,25 @@ export class ShardArrays {
 
   /** Sums of squares of the trainable blocks, of the gradient times `scale`. */
   squares(scale: number): number[] {
+    for (const { index, state } of this.shard.chunks) if (!state) this.#addParts(index);
     const blocks: number[] = [];
     for (let at = 0; at < this.#trainable; at += NORM_BLOCK) {
       const to = Math.min(at + NORM_BLOCK, this.#trainable);
       blocks.push(this.#engine.sumOfSquares(this.#sum, at, to) * scale * scale);
     }
     return blocks;
+  }
+
+  /** Where other processes of this host see both versions; undefined where they cannot. */
+  get shared(): SharedMemory | undefined {
+    return sharedAs(this.#engine, this.#segment);
+  }
+
+  /** The chunk's part of a whole arena; empty for a foreign chunk. */
+  view(index: number, arena: Float32Array): Uint8Array {
+    const chunk = this.chunk(index);
+    if (!chunk) return new Uint8Array(0);
+    return new Uint8Array(arena.buffer, arena.byteOffset + 4 * chunk.from, 4 * (chunk.to - chunk.from));
   }
 
   /** Live bytes of a chunk's version. */

@@ -11,6 +11,7 @@ import { type Pace, paceOf } from '../protocol/pace.ts';
 import { CoordinationClient, ExchangeClient, type PeerOptions } from '../transport/clients.ts';
 import { openSecurity } from '../transport/security.ts';
 import { PROTOCOL } from '../transport/services.ts';
+import { Arenas } from './arenas.ts';
 import { evaluateShare } from './evaluation.ts';
 import type { Log } from './log.ts';
 import type { Plan } from './plan.ts';
@@ -106,10 +107,11 @@ export class Trainer {
 
   async #trainIn(options: SessionOptions): Promise<End> {
     const session = await Session.open(options);
+    this.#log('info', 'exchanging', { ...session.partners });
     try {
       this.#pulse.watch(session, options.epoch);
       this.#training = true;
-      return await this.#train(session, options.epoch);
+      return await this.#train(session, options);
     } finally {
       this.#training = false;
       session.close();
@@ -120,7 +122,7 @@ export class Trainer {
   /** Undefined where the job does without this worker. */
   async #join(servers: readonly ExchangeClient[]): Promise<SessionOptions | undefined> {
     const { rank, attempt, deadlines, testing } = this.#config;
-    const { engineModel } = this.#workload;
+    const { engine, engineModel } = this.#workload;
     for (;;) {
       const request = { protocol: PROTOCOL, rank, attempt, plan: this.#planText };
       const answer = await this.#coordinator.join(request, JOIN_CALL_MS);
@@ -133,8 +135,7 @@ export class Trainer {
         epoch,
         chunkLength,
         layout: engineModel.layout,
-        parameters: engineModel.parameters as Float32Array,
-        gradients: engineModel.gradients as Float32Array,
+        arenas: new Arenas(engine, engineModel.layout, testing.sharedMemory),
         callMs: deadlines.callSeconds * 1000,
         stallMs: deadlines.stallSeconds * 1000,
         delay: { maxMs: testing.delayMs, seed: testing.delaySeed },
@@ -145,7 +146,7 @@ export class Trainer {
     }
   }
 
-  async #train(session: Session, epoch: number): Promise<End> {
+  async #train(session: Session, { epoch, arenas }: SessionOptions): Promise<End> {
     let batches: AsyncIterator<Batch> | undefined;
     try {
       for (;;) {
@@ -157,6 +158,7 @@ export class Trainer {
         const { step, directive } = next;
         this.#pulse.waited();
         this.#lastProgressMs = performance.now();
+        this.#workload.engineModel.bind(arenas.parameters(step), arenas.gradients);
         await this.#maybeEvaluate(step, epoch);
         if (directive !== 'train') return directive;
         batches ??= this.#batchesFrom(step);

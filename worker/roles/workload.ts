@@ -1,5 +1,5 @@
 // What a worker computes with: model, data and training, opened from the job's spec. Knows nothing of servers.
-import type { EngineModel, OptimizerSpec } from '../../native/engine.ts';
+import type { Engine, EngineModel, OptimizerSpec } from '../../native/engine.ts';
 import type { Dataset } from '../data/dataset.ts';
 
 /** A sum over samples of one output, such as the number of right answers. */
@@ -13,6 +13,7 @@ export interface WorkloadMetric {
 }
 
 export interface Workload extends AsyncDisposable {
+  readonly engine: Engine;
   readonly engineModel: EngineModel;
   readonly train: Dataset;
   readonly evaluate?: Dataset;

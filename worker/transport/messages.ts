@@ -98,13 +98,22 @@ export interface ResizeRequest {
 
 export type Empty = Readonly<Record<string, never>>;
 
+export interface SharedMemory {
+  readonly host: string;
+  readonly process: number;
+  readonly descriptor: number;
+  readonly key: string;
+  readonly length: number;
+}
 export interface AttendRequest {
   readonly protocol: ProtocolRange;
   readonly rank: number;
   readonly epoch: number;
+  readonly gradients?: SharedMemory | null;
 }
 export interface AttendResponse {
   readonly step: number;
+  readonly parameters?: SharedMemory | null;
 }
 
 /** Exactly one of gradient, initial and record is set. */
@@ -112,7 +121,12 @@ export interface PushMessage {
   readonly epoch: number;
   readonly rank: number;
   readonly step: number;
-  readonly gradient?: { readonly chunk: number; readonly weight: number; readonly learningRate: number };
+  readonly gradient?: {
+    readonly chunk: number;
+    readonly weight: number;
+    readonly learningRate: number;
+    readonly sharedChunks?: number;
+  };
   readonly initial?: { readonly chunk: number };
   readonly record?: Totals;
   readonly data: Uint8Array;
@@ -124,10 +138,15 @@ export interface PullRequest {
   readonly step: number;
 }
 
+export interface Parameters {
+  readonly chunk: number;
+  readonly sharedChunks?: number;
+}
+
 /** Exactly one of parameters and begin is set. */
 export interface PullMessage {
   readonly step: number;
-  readonly parameters?: { readonly chunk: number };
+  readonly parameters?: Parameters;
   readonly begin?: { readonly directive: Directive };
   readonly data: Uint8Array;
 }

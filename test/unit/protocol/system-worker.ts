@@ -11,8 +11,8 @@ export class Worker {
   #session = 0;
   #epoch = 0;
   #gather: Gather | undefined;
-  #parameters: number[] = [];
-  #held = new Map<string, number>();
+  /** Version s in place s mod 2. */
+  #versions: [number[], number[]] = [[], []];
 
   constructor(system: System, rank: number) {
     this.#system = system;
@@ -22,7 +22,6 @@ export class Worker {
   join(): void {
     this.#session++;
     this.#gather = undefined;
-    this.#held = new Map();
     const { coordinator } = this.#system;
     const message = {
       kind: 'join',
@@ -36,7 +35,7 @@ export class Worker {
 
   die(): void {
     this.#attempt++;
-    this.#parameters = [];
+    this.#versions = [[], []];
     this.join();
   }
 
@@ -93,18 +92,14 @@ export class Worker {
 
   #apply(message: GatherMessage, value: number): void {
     for (const effect of this.#gather!.step(message)) {
-      if (effect.kind === 'hold') this.#held.set(`${effect.chunk}:${effect.step}`, value);
-      else if (effect.kind === 'write') {
-        const key = `${effect.chunk}:${effect.step}`;
-        this.#parameters[effect.chunk] = this.#held.get(key) ?? value;
-        this.#held.delete(key);
-      } else if (effect.directive === 'train') this.#train(effect.step);
+      if (effect.kind === 'write') this.#versions[effect.step % 2]![effect.chunk] = value;
+      else if (effect.directive === 'train') this.#train(effect.step);
     }
   }
 
   #train(step: number): void {
     const { job, shards, servers, coordinator } = this.#system;
-    const [rank, epoch, parameters] = [this.#rank, this.#epoch, [...this.#parameters]];
+    const [rank, epoch, parameters] = [this.#rank, this.#epoch, [...this.#versions[step % 2]!]];
     const samples = samplesOf(job, rank, step);
     this.#gather!.step({ kind: 'computing' });
     for (const { server, chunks } of shards)

@@ -63,6 +63,9 @@ test('timing, chunk size and number of servers change no bit', TIMEOUT, async (c
     'random delays': { testing: { chunkLength: 4096, delayMs: 8, delaySeed: 3 } },
     'other delays, two servers': { servers: 2, testing: { chunkLength: 8192, delayMs: 4, delaySeed: 4 } },
     'checkpoints at every step': { everySteps: 1 },
+    'no shared memory': { servers: 2, elsewhere: ['server 0', 'server 1'] },
+    'shared memory with one of two servers': { servers: 2, elsewhere: ['server 1'] },
+    'shared memory of one of two workers': { servers: 2, elsewhere: ['worker 0'] },
   };
   for (const [name, variant] of Object.entries(variants)) {
     const { digest, history } = await weightsAfter(variant);
@@ -70,6 +73,18 @@ test('timing, chunk size and number of servers change no bit', TIMEOUT, async (c
     assert.deepEqual(history, plain.history, name);
   }
   context.diagnostic(`${Object.keys(variants).length} variants, digest ${plain.digest.slice(0, 12)}`);
+});
+
+test('processes of one host share memory, others send bytes', TIMEOUT, async () => {
+  const partners = async (elsewhere: readonly string[]): Promise<string[]> => {
+    await using folder = await temporaryFolder();
+    const lines = await runSmallJob({ ...JOB, servers: 2, elsewhere, directory: folder.path });
+    return lines.filter((line) => line.startsWith('exchanging')).sort();
+  };
+  const line = (sharedMemory: number): string => `exchanging {"servers":2,"sharedMemory":${sharedMemory}}`;
+  assert.deepEqual(await partners([]), [line(2), line(2)]);
+  assert.deepEqual(await partners(['server 1']), [line(1), line(1)]);
+  assert.deepEqual(await partners(['worker 0']), [line(0), line(2)]);
 });
 
 test('clipping by norm: bits do not depend on chunks and servers', TIMEOUT, async () => {

@@ -4,13 +4,16 @@ import type {
   Engine,
   EngineModel,
   Feed,
+  Memory,
   Optimizer,
   OptimizerSpec,
   Profile,
   StepOptions,
   StepResult,
   UpdateOptions,
+  WeightedPart,
 } from '../../../native/engine.ts';
+import { engine } from '../../../native/engine.ts';
 import type { GraphSpec } from '../../../native/graph.ts';
 
 const NORM_BLOCK = 4096;
@@ -35,8 +38,8 @@ function arenaLayout(parameters: GraphSpec['parameters']): ArenaLayout {
 class LinearModel implements EngineModel {
   readonly layout: ArenaLayout;
   readonly outputShapes = [[1]];
-  readonly parameters: Float32Array;
-  readonly gradients: Float32Array;
+  parameters: Float32Array;
+  gradients: Float32Array;
 
   constructor(graph: GraphSpec) {
     this.layout = arenaLayout(graph.parameters);
@@ -70,6 +73,11 @@ class LinearModel implements EngineModel {
 
   async predictStep(): Promise<{ outputs: StepResult['outputs'] }> {
     return { outputs: [] };
+  }
+
+  bind(parameters: Memory, gradients: Memory): void {
+    this.parameters = parameters.values;
+    this.gradients = gradients.values;
   }
 
   profile(): Profile {
@@ -113,15 +121,40 @@ class Momentum implements Optimizer {
       parameters[at] = parameters[at]! + momentum[at]!;
     }
   }
+
+  advance(
+    next: Float32Array,
+    previous: Float32Array,
+    sum: Float32Array | undefined,
+    parts: readonly WeightedPart[],
+    from: number,
+    to: number,
+    options: UpdateOptions,
+  ): void {
+    const gradients = new Float32Array(to);
+    if (sum) gradients.set(sum.subarray(from, to), from);
+    for (const { data, weight } of parts) accumulate(gradients, from, data, weight);
+    next.set(previous.subarray(from, to), from);
+    this.update(next, gradients, from, to, options);
+  }
 }
+
+function accumulate(sum: Float32Array, at: number, values: Uint8Array, weight: number): void {
+  const copy = new Float32Array(Uint8Array.from(values).buffer); // Buffer.slice would not copy
+  for (let i = 0; i < copy.length; i++) sum[at + i] = sum[at + i]! + weight * copy[i]!;
+}
+
+/** Segments and arenas are the engine's own: they are memory of this host, not arithmetic. */
+const { createArena, createSegment, openSegment, hostIdentity } = engine;
 
 export const plainEngine: Engine = {
   createModel: (graph) => new LinearModel(graph),
   createOptimizer: (_: OptimizerSpec, length: number) => new Momentum(length),
-  accumulate: (sum, at, values, weight) => {
-    const copy = new Float32Array(Uint8Array.from(values).buffer); // Buffer.slice would not copy
-    for (let i = 0; i < copy.length; i++) sum[at + i] = sum[at + i]! + weight * copy[i]!;
-  },
+  createArena,
+  createSegment,
+  openSegment,
+  hostIdentity,
+  accumulate,
   sumOfSquares: (values, from, to) => {
     let total = 0;
     for (let block = from; block < to; block += NORM_BLOCK) {

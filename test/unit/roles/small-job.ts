@@ -23,6 +23,8 @@ export interface SmallJob {
   readonly everySteps?: number;
   readonly clipNorm?: number;
   readonly testing?: RoleConfigInput['testing'];
+  /** Processes that see nobody's memory, such as `worker 1`. */
+  readonly elsewhere?: readonly string[];
   readonly directory: string;
   readonly run?: string;
   readonly resume?: boolean;
@@ -78,7 +80,12 @@ export async function configsOf(job: SmallJob): Promise<RoleConfig[]> {
     testing: { chunkLength: 4096, ...job.testing },
   };
   const config = (role: 'server' | 'worker', rank: number): RoleConfig =>
-    roleConfigSchema.parse({ ...common, role, rank });
+    roleConfigSchema.parse({
+      ...common,
+      role,
+      rank,
+      testing: { ...common.testing, sharedMemory: !job.elsewhere?.includes(`${role} ${rank}`) },
+    });
   return [
     ...ports.map((_, rank) => config('server', rank)),
     ...Array.from({ length: job.workers }, (_, rank) => config('worker', rank)),
@@ -97,6 +104,7 @@ export function workloadOf({ batchSize, epochs, clipNorm }: SmallJob): Workload 
   });
   const train = samples();
   return {
+    engine: plainEngine,
     engineModel,
     train,
     evaluate: train,
