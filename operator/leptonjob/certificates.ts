@@ -29,6 +29,7 @@ export async function makeCertificates(jobUid: string, nowMs: number): Promise<R
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
   const files: Record<string, string> = { 'ca.crt': authority.toString('pem') };
@@ -50,6 +51,8 @@ export async function makeCertificates(jobUid: string, nowMs: number): Promise<R
           x509.ExtendedKeyUsage.clientAuth,
         ]),
         new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: `${role}.${jobUid}` }]),
+        // Authorities of one job have one name: this tells which of them signed.
+        await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey),
       ],
     });
     files[`${role}.crt`] = certificate.toString('pem');

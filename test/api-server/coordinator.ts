@@ -2,6 +2,7 @@
 // secret. It trains nothing.
 import { SECRETS, type Stored } from '../../operator/kube/objects.ts';
 import type { Report } from '../../operator/leptonjob/job.ts';
+import { Certificates } from '../../worker/transport/certificates.ts';
 import { type Listener, listen, type Outbox } from '../../worker/transport/listener.ts';
 import type { ResizeRequest } from '../../worker/transport/messages.ts';
 import type { ControlPlane } from '../cluster/control-plane.ts';
@@ -53,9 +54,11 @@ export class Coordinator {
       security: {
         kind: 'mutualTls',
         jobUid,
-        authority: file('ca.crt'),
-        certificate: file('server.crt'),
-        key: file('server.key'),
+        certificates: new Certificates({
+          read: () => [
+            { authority: file('ca.crt'), certificate: file('server.crt'), key: file('server.key') },
+          ],
+        }),
       },
       chunkBytes: 2 ** 20,
       peers: 4,

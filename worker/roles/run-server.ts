@@ -8,11 +8,12 @@ import { RuntimeError } from '../protocol/errors.ts';
 import { CoordinationClient } from '../transport/clients.ts';
 import { type Listener, listen } from '../transport/listener.ts';
 import type { ServerCommand, ShardReport } from '../transport/messages.ts';
-import { openSecurity } from '../transport/security.ts';
+import type { Security } from '../transport/security.ts';
 import { PROTOCOL } from '../transport/services.ts';
 import { writeResults } from './artefacts.ts';
 import { Coordinator, type Outcome } from './coordinator.ts';
 import type { Log } from './log.ts';
+import { openSecurity } from './open-security.ts';
 import { ParameterServer } from './parameter-server.ts';
 
 /** What is done when the process is asked to end; a role sets it once it has something to lose. */
@@ -62,7 +63,8 @@ async function runCoordinatingServer(
     },
   });
   leaving.prepare = () => coordinator.hold();
-  const listener = await listenFor(config, server, coordinator);
+  const security = openSecurity(config.security, log);
+  const listener = await listenFor(config, security, server, coordinator);
   log('info', 'listening', { port: listener.port });
   coordinator.enlistLocal();
   const outcome = await coordinator.ended;
@@ -74,11 +76,11 @@ async function runCoordinatingServer(
 
 async function runPlainServer(config: RoleConfig, engine: Engine, log: Log): Promise<void> {
   const checkpoints = new Checkpoints(openStore(config.checkpointUri));
-  const chunkBytes = chunkBytesOf(config);
+  const security = openSecurity(config.security, log);
   const coordinator = new CoordinationClient({
     address: config.servers[0]!,
-    security: openSecurity(config.security),
-    chunkBytes,
+    security,
+    chunkBytes: chunkBytesOf(config),
   });
   const callMs = config.deadlines.callSeconds * 1000;
   const server = new ParameterServer({
@@ -89,7 +91,7 @@ async function runPlainServer(config: RoleConfig, engine: Engine, log: Log): Pro
     },
   });
   const link = new Link(coordinator, config, server, log);
-  const listener = await listenFor(config, server, undefined);
+  const listener = await listenFor(config, security, server, undefined);
   log('info', 'listening', { port: listener.port });
   try {
     await link.run();
@@ -169,12 +171,13 @@ function serverOptions(config: RoleConfig, engine: Engine, checkpoints: Checkpoi
 
 function listenFor(
   config: RoleConfig,
+  security: Security,
   exchange: ParameterServer,
   coordination: Coordinator | undefined,
 ): Promise<Listener> {
   return listen({
     address: config.listen ?? config.servers[config.rank]!,
-    security: openSecurity(config.security),
+    security,
     chunkBytes: chunkBytesOf(config),
     peers: config.workers + config.servers.length,
     exchange,

@@ -1,23 +1,14 @@
 // How the processes of a job know each other: by the job's token on plain connections, or by certificates of the job's own
 // authority (SAN `<role>.<job uid>`, TLS both ways). Decides who may call what.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { PeerCertificate } from 'node:tls';
-import { type ChannelOptions, credentials, Metadata, ServerCredentials } from '@grpc/grpc-js';
-import type { RoleConfig } from '../../protos/role-config.ts';
+import { type ChannelOptions, credentials, experimental, Metadata, ServerCredentials } from '@grpc/grpc-js';
 import { RuntimeError } from '../protocol/errors.ts';
+import type { Certificates } from './certificates.ts';
 import { isToken, TOKEN_KEY } from './token.ts';
 
 export type Security =
   | { readonly kind: 'token'; readonly token: string }
-  | {
-      readonly kind: 'mutualTls';
-      readonly jobUid: string;
-      /** PEM. */
-      readonly authority: Buffer;
-      readonly certificate: Buffer;
-      readonly key: Buffer;
-    };
+  | { readonly kind: 'mutualTls'; readonly jobUid: string; readonly certificates: Certificates };
 
 export type PeerRole = 'worker' | 'server' | 'operator';
 
@@ -27,29 +18,10 @@ export interface SeenCall {
   getAuthContext(): { readonly sslPeerCertificate?: PeerCertificate };
 }
 
-/** Throws BAD_ROLE_CONFIG naming the file that cannot be read. */
-export function openSecurity(config: RoleConfig['security']): Security {
-  if (config.kind === 'token') return config;
-  const read = (name: string): Buffer => {
-    const path = join(config.directory, name);
-    try {
-      return readFileSync(path);
-    } catch (cause) {
-      throw new RuntimeError('BAD_ROLE_CONFIG', `${path}: expected a PEM file: ${String(cause)}`, { cause });
-    }
-  };
-  return {
-    kind: 'mutualTls',
-    jobUid: config.jobUid,
-    authority: read('ca.crt'),
-    certificate: read('tls.crt'),
-    key: read('tls.key'),
-  };
-}
-
 export function channelCredentials(security: Security) {
   if (security.kind === 'token') return credentials.createInsecure();
-  return credentials.createSsl(security.authority, security.key, security.certificate);
+  const { certificates } = security;
+  return experimental.createCertificateProviderChannelCredentials(certificates, certificates);
 }
 
 /** A server is known by its role in the job, not by the name or address that it was reached under. */
@@ -60,8 +32,8 @@ export function channelIdentity(security: Security): ChannelOptions {
 
 export function serverCredentials(security: Security): ServerCredentials {
   if (security.kind === 'token') return ServerCredentials.createInsecure();
-  const pair = { private_key: security.key, cert_chain: security.certificate };
-  return ServerCredentials.createSsl(security.authority, [pair], true);
+  const { certificates } = security;
+  return experimental.createCertificateProviderServerCredentials(certificates, certificates, true);
 }
 
 export function callMetadata(security: Security): Metadata {

@@ -11,6 +11,7 @@ import { type CoordinatorLink, openLink } from '../../../operator/leptonjob/coor
 import type { LeptonJobObject, Report } from '../../../operator/leptonjob/job.ts';
 import type { Pod } from '../../../operator/leptonjob/pod-view.ts';
 import { identityFrom, Runs } from '../../../operator/leptonjob/runs.ts';
+import { Certificates } from '../../../worker/transport/certificates.ts';
 import { listen, type Outbox } from '../../../worker/transport/listener.ts';
 
 const UID = '0000-job';
@@ -43,15 +44,9 @@ interface Impostor {
   readonly stop: () => Promise<void>;
 }
 
-function security(files: Files) {
+function identity(files: Files) {
   const file = (name: string): Buffer => Buffer.from(files[name]!);
-  return {
-    kind: 'mutualTls',
-    jobUid: UID,
-    authority: file('ca.crt'),
-    certificate: file('server.crt'),
-    key: file('server.key'),
-  } as const;
+  return { authority: file('ca.crt'), certificate: file('server.crt'), key: file('server.key') };
 }
 
 /** As the real one listens. */
@@ -59,7 +54,11 @@ async function coordinator(files: Files, watch: (out: Outbox<unknown>) => void, 
   let tries = 0;
   const listener = await listen({
     address: `127.0.0.1:${port}`,
-    security: security(files),
+    security: {
+      kind: 'mutualTls',
+      jobUid: UID,
+      certificates: new Certificates({ read: () => [identity(files)] }),
+    },
     chunkBytes: 2 ** 20,
     peers: 4,
     exchange: {} as never,
@@ -115,7 +114,7 @@ async function gibberish(bytes: Buffer): Promise<Impostor> {
       call.write(bytes);
     },
   });
-  const { authority, key, certificate } = security(own);
+  const { authority, key, certificate } = identity(own);
   const pair = { private_key: key, cert_chain: certificate };
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync('127.0.0.1:0', ServerCredentials.createSsl(authority, [pair], true), (error, bound) =>
@@ -126,7 +125,7 @@ async function gibberish(bytes: Buffer): Promise<Impostor> {
 }
 
 async function unserved(): Promise<Impostor> {
-  const { authority: ca, key, certificate: cert } = security(own);
+  const { authority: ca, key, certificate: cert } = identity(own);
   return await counted(createTlsServer({ ca, key, cert, ALPNProtocols: ['http/1.1'] }));
 }
 

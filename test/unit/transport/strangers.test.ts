@@ -10,12 +10,14 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { makeCertificates } from '../../../operator/leptonjob/certificates.ts';
+import { Certificates } from '../../../worker/transport/certificates.ts';
 import { type Listener, listen } from '../../../worker/transport/listener.ts';
 import { PROTOCOL, services } from '../../../worker/transport/services.ts';
 
 type Files = Readonly<Record<string, string>>;
 type Role = 'worker' | 'server' | 'operator';
 
+const DAY_MS = 86_400_000;
 const OURS = '11111111-0000-4000-8000-000000000001';
 const THEIRS = '22222222-0000-4000-8000-000000000002';
 
@@ -37,6 +39,7 @@ type Method = keyof typeof METHODS;
 let files: Files;
 let theirs: Files;
 let forged: Files;
+let expired: Files;
 let listener: Listener;
 const reached: string[] = [];
 
@@ -45,6 +48,7 @@ before(async () => {
   files = await makeCertificates(OURS, nowMs);
   theirs = await makeCertificates(THEIRS, nowMs);
   forged = await makeCertificates(OURS, nowMs); // the right names from an authority of one's own
+  expired = await makeCertificates(OURS, nowMs - 400 * DAY_MS);
   const handle = (name: Method) => (_: unknown, out?: { end(): void }) => {
     reached.push(name);
     out?.end();
@@ -57,9 +61,16 @@ before(async () => {
     security: {
       kind: 'mutualTls',
       jobUid: OURS,
-      authority: Buffer.from(files['ca.crt']!),
-      certificate: Buffer.from(files['server.crt']!),
-      key: Buffer.from(files['server.key']!),
+      certificates: new Certificates({
+        read: () => [
+          {
+            // The authority of what has expired is believed: nothing but the date is against it.
+            authority: Buffer.from(`${files['ca.crt']}\n${expired['ca.crt']}`),
+            certificate: Buffer.from(files['server.crt']!),
+            key: Buffer.from(files['server.key']!),
+          },
+        ],
+      }),
     },
     chunkBytes: 2 ** 16,
     peers: 8,
@@ -117,6 +128,7 @@ const STRANGERS: readonly [name: string, as: () => ChannelCredentials][] = [
   ['a server of another job', () => showing(theirs, 'server')],
   ['the operator’s certificate for another job', () => showing(theirs, 'operator')],
   ['the right name from an authority of its own', () => showing(forged, 'worker')],
+  ['a worker of this job whose certificate has expired', () => showing(expired, 'worker')],
 ];
 
 for (const [name, as] of STRANGERS)
