@@ -11,7 +11,8 @@ export interface BatchRequest {
 const STALL_MS = 300_000;
 
 /**
- * The batches of `requests`, at most `depth` of them read before they are asked for.
+ * The batches of `requests`, at most `depth` of them read before they are asked for. A batch is the consumer's until the next is
+ * asked for: its arrays are then filled again.
  * @throws DataError as the dataset's; STALLED where a batch takes longer than five minutes.
  */
 export async function* prefetch(
@@ -21,18 +22,20 @@ export async function* prefetch(
 ): AsyncGenerator<Batch, void, undefined> {
   const source = requests[Symbol.iterator]();
   const ahead: Promise<Batch>[] = [];
-  const readNext = (): void => {
+  const readNext = (reuse?: Batch): void => {
     const next = source.next();
     if (next.done) return;
-    const batch = dataset.read(next.value.indices, next.value.epoch);
+    const batch = dataset.read(next.value.indices, next.value.epoch, reuse);
     batch.catch(() => {}); // reported where the batch is awaited; a stopped consumer never does
     ahead.push(batch);
   };
   try {
     for (let i = 0; i < depth; i++) readNext();
+    let taken: Batch | undefined;
     for (let batch = ahead.shift(); batch; batch = ahead.shift()) {
-      readNext();
-      yield await withDeadline(batch);
+      readNext(taken);
+      taken = await withDeadline(batch);
+      yield taken;
     }
   } finally {
     source.return?.();

@@ -102,6 +102,23 @@ test('prefetch: in order, never more than its depth ahead, and stops with its co
   assert.ok(begun <= 18);
 });
 
+test('prefetch: arrays of a batch are filled again once the next is asked for', async () => {
+  const data = numbers(40);
+  const requests = Array.from({ length: 20 }, (_, step) => ({
+    indices: Uint32Array.of(2 * step, 2 * step + 1),
+    epoch: 0,
+  }));
+  const arrays = new Set<unknown>();
+  let next = 0;
+  for await (const { inputs } of prefetch(data, requests, 3)) {
+    arrays.add(inputs[0]);
+    assert.deepEqual([...inputs[0]!], [next++, next++]);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([...inputs[0]!], [next - 2, next - 1]); // nothing was read into what is still used
+  }
+  assert.deepEqual([next, arrays.size], [40, 4]); // three ahead and the one in use
+});
+
 test('prefetch: an error comes at its place', async () => {
   const data = numbers(4);
   const broken: Dataset = {
