@@ -5,7 +5,7 @@ import type {
   ClientWritableStream,
   ServiceClientConstructor,
 } from '@grpc/grpc-js';
-import type { RuntimeError } from '../protocol/errors.ts';
+import { RuntimeError } from '../protocol/errors.ts';
 import { Line, type Lookup } from './line.ts';
 import type {
   AttendRequest,
@@ -96,7 +96,13 @@ class Peer {
     call.on('error', end);
     call.on('end', () => end());
     return {
-      onMessage: (listener) => call.on('data', (message: R) => !over && listener(message)),
+      onMessage: (listener) =>
+        call.on('data', (message: R | RuntimeError) => {
+          if (over) return;
+          if (!(message instanceof RuntimeError)) return listener(message);
+          end(message);
+          call.cancel();
+        }),
       onEnd: (listener) => listeners.push(listener),
       cancel: () => {
         over = true;

@@ -208,8 +208,9 @@ function inboxOf<T>(call: ServerReadableStream<T, Empty>, finish: (error: unknow
   };
   return {
     onMessage: (listener) =>
-      call.on('data', (message: T) => {
+      call.on('data', (message: T | RuntimeError) => {
         if (failed) return;
+        if (message instanceof RuntimeError) return fail(message);
         try {
           listener(message);
         } catch (error) {

@@ -1,4 +1,4 @@
-// The two services as grpc-js wants them, loaded from protos/. The place where hot messages get their own serializers.
+// The two services as grpc-js wants them, loaded from protos/; messages that carry bulk get serializers of our own.
 import { join } from 'node:path';
 import {
   type GrpcObject,
@@ -7,7 +7,8 @@ import {
   type ServiceClientConstructor,
   setLogVerbosity,
 } from '@grpc/grpc-js';
-import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
+import { loadSync, type PackageDefinition, type ServiceDefinition } from '@grpc/proto-loader';
+import { PULL_MESSAGE, PUSH_MESSAGE } from './hot-messages.ts';
 
 const PROTOS = join(import.meta.dirname, '../../protos');
 
@@ -15,13 +16,32 @@ const PROTOS = join(import.meta.dirname, '../../protos');
 export const PROTOCOL = { oldest: 1, newest: 1 } as const;
 
 /** Numbers above 2^53 do not occur (epochs, steps and samples count far below it). */
-function definitions(): PackageDefinition {
+export function plainDefinitions(): PackageDefinition {
   return loadSync(['lepton/coordination/v1/coordination.proto', 'lepton/exchange/v1/exchange.proto'], {
     includeDirs: [PROTOS],
     longs: Number,
     defaults: true,
     oneofs: true,
   });
+}
+
+const EXCHANGE = 'lepton.exchange.v1.Exchange';
+
+/** grpc-js takes over a method's functions when it loads the definition: later is too late. */
+function definitions(): PackageDefinition {
+  const plain = plainDefinitions();
+  const exchange = plain[EXCHANGE] as ServiceDefinition;
+  const push = {
+    ...exchange['Push']!,
+    requestSerialize: PUSH_MESSAGE.serialize as (value: object) => Buffer,
+    requestDeserialize: PUSH_MESSAGE.deserialize,
+  };
+  const pull = {
+    ...exchange['Pull']!,
+    responseSerialize: PULL_MESSAGE.serialize as (value: object) => Buffer,
+    responseDeserialize: PULL_MESSAGE.deserialize,
+  };
+  return { ...plain, [EXCHANGE]: { ...exchange, Push: push, Pull: pull } };
 }
 
 interface Services {
