@@ -194,6 +194,8 @@ export interface Engine {
   accumulate(sum: Float32Array, at: number, values: Uint8Array, weight: number): void;
   /** Sum of squares of values[from..to) in float64, in blocks of 4096 elements counted from `from`. */
   sumOfSquares(values: Float32Array, from: number, to: number): number;
+  /** Whether no value is infinite or not a number; little-endian floats at any alignment. */
+  allFinite(values: Uint8Array): boolean;
   /** Layout of the arena without compiling anything: what a parameter server needs to know. */
   arenaLayout(parameters: GraphSpec['parameters']): ArenaLayout;
   /** Of the engine, its maths library (`oneDNN 3.2.0`), and the instruction set that the library found on this machine. */
@@ -212,6 +214,7 @@ interface Addon {
   readonly hostIdentity: string;
   readonly accumulate: Engine['accumulate'];
   readonly sumOfSquares: Engine['sumOfSquares'];
+  readonly allFinite: Engine['allFinite'];
   readonly arenaLayout: Engine['arenaLayout'];
   readonly versions: Engine['versions'];
 }
@@ -332,6 +335,7 @@ export const engine: Engine = {
   hostIdentity: addon.hostIdentity,
   accumulate: addon.accumulate,
   sumOfSquares: addon.sumOfSquares,
+  allFinite: addon.allFinite,
   arenaLayout: addon.arenaLayout,
   versions: addon.versions,
 };

@@ -17,6 +17,7 @@ export interface TestJob {
   readonly workers: number;
   readonly servers?: number;
   readonly batchSize: number;
+  readonly loss?: 'sparseCategoricalCrossentropy' | 'meanSquaredError';
   readonly epochs?: number;
   readonly stepsPerEpoch?: number;
   readonly everySteps?: number;
@@ -37,9 +38,9 @@ export async function startJob(job: TestJob, directory: string): Promise<Watched
   const spec = leptonJobSpecSchema.parse({
     model: { program: { module: join(import.meta.dirname, 'nets', job.net ?? 'small-net.ts') } },
     training: {
-      loss: 'sparseCategoricalCrossentropy',
+      loss: job.loss ?? 'sparseCategoricalCrossentropy',
       optimizer: { adam: { learningRate: 0.001 } },
-      metrics: ['accuracy'],
+      ...(job.loss === undefined ? { metrics: ['accuracy' as const] } : {}),
       batchSize: job.batchSize,
       epochs: job.epochs ?? 1,
       ...(job.stepsPerEpoch === undefined ? {} : { stepsPerEpoch: job.stepsPerEpoch }),

@@ -17,6 +17,7 @@ export const RUNTIME_ERRORS = {
   BAD_ROLE_CONFIG: 'end',
   PORT_TAKEN: 'end',
   LOSS_NOT_FINITE: 'end',
+  GRADIENT_NOT_FINITE: 'end',
   CHECKPOINT_WRITE_FAILED: 'end',
   CHECKPOINT_MISMATCH: 'end',
   CHECKPOINT_TORN: 'end',

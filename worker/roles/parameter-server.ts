@@ -142,7 +142,10 @@ export class ParameterServer implements ExchangeHandlers {
       );
     for (let chunk = first; chunk < first + Math.max(1, sharedChunks); chunk++) {
       const bytes = sharedChunks > 0 ? arrays.view(chunk, gradients!.values) : data;
-      if (weight > 0) arrays.checkSize(chunk, bytes);
+      if (weight > 0) {
+        arrays.checkSize(chunk, bytes);
+        arrays.checkFinite(chunk, rank, step, bytes);
+      }
       const payload = { bytes, shared: sharedChunks > 0 };
       this.#apply({ kind: 'push', epoch, rank, step, chunk, weight, learningRate }, payload);
     }
@@ -151,7 +154,10 @@ export class ParameterServer implements ExchangeHandlers {
 
   pull({ rank, epoch, step }: PullRequest, messages: Outbox<PullMessage>): void {
     const session = this.#own({ rank, epoch });
+    const { pull: before } = session;
     session.pull = messages;
+    // Each holds a copy of all parameters until its worker has read them.
+    before?.fail(new RuntimeError('OLD_EPOCH', 'the session pulls anew'));
     messages.onClose(() => {
       if (session.pull !== messages) return;
       delete session.pull;

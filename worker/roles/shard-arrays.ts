@@ -84,6 +84,15 @@ export class ShardArrays {
       );
   }
 
+  /** Throws GRADIENT_NOT_FINITE: one such value would be in all parameters for ever. */
+  checkFinite(index: number, rank: number, step: number, data: Uint8Array): void {
+    if (this.#engine.allFinite(data)) return;
+    throw new RuntimeError(
+      'GRADIENT_NOT_FINITE',
+      `gradient of rank ${rank}, step ${step}, chunk ${index}: expected finite values; try a smaller learning rate or clipNorm`,
+    );
+  }
+
   hold(index: number, rank: number, payload: Payload): void {
     const held = this.#held.get(index) ?? new Map<number, Payload>();
     this.#held.set(index, held);

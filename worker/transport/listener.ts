@@ -2,12 +2,15 @@
 import type { Http2Server, ServerHttp2Session } from 'node:http2';
 import {
   Server,
+  ServerInterceptingCall,
+  type ServerInterceptor,
   type ServerReadableStream,
   type ServerUnaryCall,
   type ServerWritableStream,
   type sendUnaryData,
 } from '@grpc/grpc-js';
 import { RuntimeError } from '../protocol/errors.ts';
+import { addressOf, Limits } from './limits.ts';
 import type {
   AttendRequest,
   AttendResponse,
@@ -26,7 +29,14 @@ import type {
   ShardReport,
 } from './messages.ts';
 import { DATA_WINDOW, serverOptions } from './options.ts';
-import { authorize, type PeerRole, type Security, type SeenCall, serverCredentials } from './security.ts';
+import {
+  authorize,
+  mustBelong,
+  type PeerRole,
+  type Security,
+  type SeenCall,
+  serverCredentials,
+} from './security.ts';
 import { PROTOCOL, services } from './services.ts';
 import { statusOf } from './status.ts';
 
@@ -79,20 +89,30 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** In which a connection must have shown that it is of the job. */
+const PROOF_MS = 10_000;
+
 /** Throws PORT_TAKEN when the address is in use. */
 export async function listen(options: ListenerOptions): Promise<Listener> {
-  const server = new Server(serverOptions(options.chunkBytes, options.peers));
-  widenStreams(server);
-  const guard = new Guard(options.security);
+  const { security, chunkBytes, peers } = options;
+  const proofMs = security.kind === 'token' ? PROOF_MS : undefined;
+  const limits = new Limits({ peers, chunkBytes, proofMs });
+  const server = new Server({
+    ...serverOptions(chunkBytes, limits.atOnce),
+    interceptors: [gate(security, limits)],
+  });
+  tune(server);
+  const guard = new Guard(security);
   server.addService(services().exchange.service, exchangeOf(options.exchange, guard));
   if (options.coordination)
     server.addService(services().coordination.service, coordinationOf(options.coordination, guard));
   const port = await bind(server, options);
-  widenConnections(server);
+  watchConnections(server, limits);
   return {
     port,
     close: () =>
       new Promise((resolve) => {
+        limits.close();
         const force = setTimeout(() => server.forceShutdown(), 500);
         server.tryShutdown(() => {
           clearTimeout(force);
@@ -119,23 +139,46 @@ function bind(server: Server, { address, security }: ListenerOptions): Promise<n
   });
 }
 
+/** Who is not of the job is refused by the head of the call, before anything of its messages is kept. */
+function gate(security: Security, limits: Limits): ServerInterceptor {
+  return (_, call) =>
+    new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMetadata: (metadata, goOn) => {
+            try {
+              mustBelong(security, metadata);
+            } catch (error) {
+              call.sendStatus(statusOf(error));
+              return;
+            }
+            limits.proven(addressOf(call.getConnectionInfo()));
+            goOn(metadata);
+          },
+        }),
+    });
+}
+
 /** What grpc-js keeps to itself: its server ignores the window option, so pushes would stall at 64 KiB per round trip. */
 interface ServerInternals {
-  commonServerOptions?: { settings?: Record<string, number> };
+  commonServerOptions?: { settings?: Record<string, number>; handshakeTimeout?: number };
   http2Servers?: Map<Http2Server, unknown>;
 }
 
-/** Both work-arounds test for the fields they touch; without them everything works, only slower. */
-function widenStreams(server: Server): void {
+/** Both work-arounds test for the fields they touch; without them everything works, only slower and with looser limits. */
+function tune(server: Server): void {
   const { commonServerOptions } = server as unknown as ServerInternals;
-  if (commonServerOptions)
-    commonServerOptions.settings = { ...commonServerOptions.settings, initialWindowSize: DATA_WINDOW };
+  if (!commonServerOptions) return;
+  commonServerOptions.settings = { ...commonServerOptions.settings, initialWindowSize: DATA_WINDOW };
+  commonServerOptions.handshakeTimeout = PROOF_MS;
 }
 
-function widenConnections(server: Server): void {
+function watchConnections(server: Server, limits: Limits): void {
   const { http2Servers } = server as unknown as ServerInternals;
-  for (const http2 of http2Servers?.keys() ?? [])
+  for (const http2 of http2Servers?.keys() ?? []) {
     http2.on('session', (session: ServerHttp2Session) => session.setLocalWindowSize(DATA_WINDOW));
+    limits.watch(http2);
+  }
 }
 
 class Guard {

@@ -18,12 +18,12 @@ export function maxMessageBytes(chunkBytes: number): number {
 /** Detects a dead host; longer than the 20 s for which a stopped process must be tolerated on the same host. */
 const KEEPALIVE: ChannelOptions = { 'grpc.keepalive_time_ms': 20_000, 'grpc.keepalive_timeout_ms': 20_000 };
 
-export function serverOptions(chunkBytes: number, peers: number): ChannelOptions {
+/** `streams`: calls of one connection at once. */
+export function serverOptions(chunkBytes: number, streams: number): ChannelOptions {
   return {
     ...KEEPALIVE,
     'grpc.max_receive_message_length': maxMessageBytes(chunkBytes),
-    // A peer needs one push, one pull and a few control calls; bounds what unfinished messages can hold.
-    'grpc.max_concurrent_streams': 16 + 8 * peers,
+    'grpc.max_concurrent_streams': streams,
   };
 }
 

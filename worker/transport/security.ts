@@ -14,7 +14,6 @@ export type PeerRole = 'worker' | 'server' | 'operator';
 
 /** What a listener sees of a call. */
 export interface SeenCall {
-  readonly metadata: Pick<Metadata, 'get'>;
   getAuthContext(): { readonly sslPeerCertificate?: PeerCertificate };
 }
 
@@ -43,13 +42,15 @@ export function callMetadata(security: Security): Metadata {
   return metadata;
 }
 
-/** Throws WRONG_TOKEN or WRONG_IDENTITY. */
+/** Throws WRONG_TOKEN. Where peers show certificates, nobody else has got as far as a call. */
+export function mustBelong(security: Security, metadata: Pick<Metadata, 'get'>): void {
+  if (security.kind === 'token' && !isToken(metadata.get(TOKEN_KEY)[0], security.token))
+    throw new RuntimeError('WRONG_TOKEN', `metadata ${TOKEN_KEY}: expected the token of this job`);
+}
+
+/** Throws WRONG_IDENTITY. The token is the same for all roles. */
 export function authorize(security: Security, call: SeenCall, allowed: readonly PeerRole[]): void {
-  if (security.kind === 'token') {
-    if (!isToken(call.metadata.get(TOKEN_KEY)[0], security.token))
-      throw new RuntimeError('WRONG_TOKEN', `metadata ${TOKEN_KEY}: expected the token of this job`);
-    return;
-  }
+  if (security.kind === 'token') return;
   const names = namesOf(call.getAuthContext().sslPeerCertificate);
   if (allowed.some((role) => names.includes(nameOf(role, security.jobUid)))) return;
   const expected = `a certificate of this job as ${allowed.join(' or ')}`;

@@ -44,6 +44,19 @@ Napi::Value sum_of_squares(const Napi::CallbackInfo& info) {
   });
 }
 
+/// allFinite(values)
+Napi::Value all_finite(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto [values, bytes] = bytes_of(info[0], "values");
+    if (bytes % sizeof(float) != 0) {
+      throw EngineError("ENGINE_ARGUMENT",
+                        "allFinite: expected bytes of whole floats, got " + std::to_string(bytes));
+    }
+    const auto count = static_cast<std::int64_t>(bytes / sizeof(float));
+    return Napi::Boolean::New(info.Env(), lepton::all_finite(values, count));
+  });
+}
+
 Napi::Value arena_layout(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     return layout_object(info.Env(), lepton::arena_layout(parameters_of(info[0], "parameters")));
@@ -58,6 +71,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("hostIdentity", host_identity());
   exports.Set("accumulate", Napi::Function::New(env, accumulate, "accumulate"));
   exports.Set("sumOfSquares", Napi::Function::New(env, sum_of_squares, "sumOfSquares"));
+  exports.Set("allFinite", Napi::Function::New(env, all_finite, "allFinite"));
   exports.Set("arenaLayout", Napi::Function::New(env, arena_layout, "arenaLayout"));
   const Napi::Object versions = Napi::Object::New(env);
   versions.Set("engine", LEPTON_VERSION);

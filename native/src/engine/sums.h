@@ -13,4 +13,7 @@ void accumulate(float* sum, const std::byte* values, std::int64_t count, float w
 /// bits.
 double sum_of_squares(const float* values, std::int64_t count);
 
+/// Whether none of `count` little-endian floats at any alignment is infinite or not a number.
+bool all_finite(const std::byte* values, std::int64_t count);
+
 }  // namespace lepton

@@ -109,3 +109,24 @@ test('sumOfSquares: blocks make the sum independent of how it is cut', () => {
   const expected = values.reduce((sum, value) => sum + value * value, 0);
   assert.ok(Math.abs(engine.sumOfSquares(values, 0, LENGTH) - expected) < 1e-9 * expected);
 });
+
+test('allFinite: every place and alignment, every kind of what is not finite', () => {
+  const random = new Random(8, 'finite');
+  for (const length of [0, 1, 15, 4096, 4097, 10_000]) {
+    for (let offset = 0; offset < 4; offset++) {
+      const bytes = new Uint8Array(4 * length + offset).subarray(offset);
+      const view = new DataView(bytes.buffer, offset);
+      for (let at = 0; at < length; at++) view.setFloat32(4 * at, (random.uniform() - 0.5) * 6e38, true);
+      assert.equal(engine.allFinite(bytes), true, `${length} from ${offset}`);
+      for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+        if (length === 0) continue;
+        const at = 4 * random.integer(length);
+        const good = view.getFloat32(at, true);
+        view.setFloat32(at, bad, true);
+        assert.equal(engine.allFinite(bytes), false, `${bad} at ${at}`);
+        view.setFloat32(at, good, true);
+      }
+    }
+  }
+  assert.throws(() => engine.allFinite(new Uint8Array(7)), { code: 'ENGINE_ARGUMENT' });
+});

@@ -155,6 +155,12 @@ export const plainEngine: Engine = {
   openSegment,
   hostIdentity,
   accumulate,
+  allFinite: (values) => {
+    const view = new DataView(values.buffer, values.byteOffset, values.byteLength);
+    for (let at = 0; at < values.byteLength; at += 4)
+      if (!Number.isFinite(view.getFloat32(at, true))) return false;
+    return true;
+  },
   sumOfSquares: (values, from, to) => {
     let total = 0;
     for (let block = from; block < to; block += NORM_BLOCK) {
