@@ -101,7 +101,11 @@ export function framed(data: Uint8Array, announced = data.length): Buffer {
 }
 
 export function pushOf(message: PushMessage): Buffer {
-  return framed(services().exchange.service['Push']!.requestSerialize(message));
+  // As grpc-js takes what a serializer gives.
+  const serialized = services().exchange.service['Push']!.requestSerialize(message);
+  const data = Buffer.alloc(serialized.byteLength);
+  serialized.copy(data, 0);
+  return framed(data);
 }
 
 /** Resident memory of a process. */
