@@ -2,7 +2,7 @@
 SHELL := bash
 LEVELS ?=
 
-.PHONY: help setup run test check e2e e2e-long agreement crash-points bench bench-operator clean
+.PHONY: help setup run test check e2e e2e-long agreement crash-points bench bench-codecs bench-operator clean
 help:
 	@echo "make run      set up, then train examples/fashion-mnist with two workers and one parameter server"
 	@echo "make test     set up, then run every test (LEVELS='unit native' for some of: check native unit process api-server e2e examples sanitize)"
@@ -13,6 +13,7 @@ help:
 	@echo "make crash-points    kill the operator's process before and after every write of every story (some 10 minutes)"
 	@echo "make e2e-long    make e2e with the operator away for ten minutes"
 	@echo "make bench    compare the engine's speed with PyTorch (installs it into the cache, about 5 GB)"
+	@echo "make bench-codecs    measure the gradient codecs on one processor"
 	@echo "make bench-operator    measure the operator at scale, on a real API server with kwok's nodes, beside batch/v1 Jobs (root on Linux)"
 	@echo "make clean    remove build/ and runs/ (the cache stays: LEPTON_CACHE or ~/.cache/lepton)"
 
@@ -42,6 +43,9 @@ e2e-long: setup
 
 bench: setup
 	@bench/run.sh
+
+bench-codecs: setup
+	@. scripts/environment.sh && "$$LEPTON_NODE" bench/codecs.ts
 
 bench-operator: setup
 	@. scripts/environment.sh && test/cluster/cluster.sh "$$LEPTON_NODE" bench/operator.ts

@@ -180,7 +180,61 @@ export interface PagedArena extends Memory {
   lay(at: number, segment: Segment, from: number, length: number): void;
 }
 
+export type CodecName = 'bfloat16' | 'int8' | 'oneBit' | 'topK';
+
+export interface CodecSpec {
+  readonly codec: CodecName;
+  /** topK: momentum correction. The encoder keeps a velocity, which takes the place of the optimizer's momentum. Default 0: none. */
+  readonly momentum?: number;
+}
+
+/**
+ * Encodes the gradients of one sender and keeps what was not sent yet: sum of decoded = sum of encoded - residual, to rounding.
+ * Synchronous, as an optimizer is.
+ */
+export interface Encoder {
+  /** Live; bfloat16 has none, as its error is at most 2^-9 of each value. */
+  readonly residual?: Float32Array;
+  /** Live; of momentum correction. */
+  readonly velocity?: Float32Array;
+  /**
+   * gradients[from..to) into the beginning of `wire`, which has room for `encodedBytes`; gives the bytes written. `ratio` (topK): share of
+   * the values that is sent. Throws ENGINE_NOT_FINITE; the residual of the range is of no use then.
+   */
+  encode(gradients: Float32Array, from: number, to: number, wire: Uint8Array, ratio?: number): number;
+  /** gradients[from..to) + residual as floats; the range has no residual and no velocity then. */
+  flush(gradients: Float32Array, from: number, to: number, wire: Uint8Array): void;
+}
+
 export interface Engine {
+  createEncoder(spec: CodecSpec, length: number): Encoder;
+  /** Room that `count` encoded values need: at most for topK, exactly for the others. */
+  encodedBytes(codec: CodecName, count: number, ratio?: number): number;
+  /**
+   * Encodes values - view of [from, to), where `view` is what all receivers have, and writes what they will have: nextView = view + decoded,
+   * in their bits (`nextView` may be `view`). So what a codec loses is in the next difference. Throws ENGINE_NOT_FINITE, as `encode` does.
+   */
+  encodeDifference(
+    codec: CodecName,
+    values: Float32Array,
+    view: Float32Array,
+    nextView: Float32Array,
+    from: number,
+    to: number,
+    wire: Uint8Array,
+    ratio?: number,
+  ): number;
+  /** target[at..at+count) = the decoded values. Throws ENGINE_WIRE, having written nothing, when the bytes cannot be theirs. */
+  decode(codec: CodecName, wire: Uint8Array, target: Float32Array, at: number, count: number): void;
+  /** sum[at..at+count) += weight * the decoded values. Throws ENGINE_WIRE as `decode` does. */
+  decodeAccumulate(
+    codec: CodecName,
+    wire: Uint8Array,
+    sum: Float32Array,
+    at: number,
+    count: number,
+    weight: number,
+  ): void;
   createModel(graph: GraphSpec, options?: ModelOptions): EngineModel;
   createOptimizer(spec: OptimizerSpec, length: number): Optimizer;
   /** Throws ENGINE_MEMORY, as the others of memory do. */
@@ -212,6 +266,11 @@ interface Addon {
     address?: SegmentAddress,
   ) => Segment & PagedArena;
   readonly hostIdentity: string;
+  readonly Encoder: new (spec: CodecSpec, length: number) => Encoder;
+  readonly encodedBytes: Engine['encodedBytes'];
+  readonly encodeDifference: Engine['encodeDifference'];
+  readonly decode: Engine['decode'];
+  readonly decodeAccumulate: Engine['decodeAccumulate'];
   readonly accumulate: Engine['accumulate'];
   readonly sumOfSquares: Engine['sumOfSquares'];
   readonly allFinite: Engine['allFinite'];
@@ -333,6 +392,11 @@ export const engine: Engine = {
   createSegment: (length) => new addon.Memory('share', length),
   openSegment: (address, length) => new addon.Memory('open', length, address),
   hostIdentity: addon.hostIdentity,
+  createEncoder: (spec, length) => new addon.Encoder(spec, length),
+  encodedBytes: addon.encodedBytes,
+  encodeDifference: addon.encodeDifference,
+  decode: addon.decode,
+  decodeAccumulate: addon.decodeAccumulate,
   accumulate: addon.accumulate,
   sumOfSquares: addon.sumOfSquares,
   allFinite: addon.allFinite,

@@ -8,6 +8,8 @@ export type EngineErrorCode =
   | 'ENGINE_DISPOSED'
   | 'ENGINE_DEVICE' // unknown device, or an operation that it cannot do
   | 'ENGINE_MEMORY'
+  | 'ENGINE_WIRE' // encoded values that no encoder makes
+  | 'ENGINE_NOT_FINITE' // values that no codec can carry
   | 'ENGINE_INTERNAL'; // a broken promise of the engine
 
 export class EngineError extends Error {

@@ -1,10 +1,11 @@
-// What `require('lepton.node')` gives: the classes Model, Optimizer and Memory, and functions over flat
-// arrays.
+// What `require('lepton.node')` gives: the classes Model, Optimizer, Memory and Encoder, and functions over
+// flat arrays.
 #include <napi.h>
 
 #include <string>
 
 #include "binding/convert.h"
+#include "binding/encoder.h"
 #include "binding/environment.h"
 #include "binding/memory.h"
 #include "binding/model.h"
@@ -72,6 +73,11 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("accumulate", Napi::Function::New(env, accumulate, "accumulate"));
   exports.Set("sumOfSquares", Napi::Function::New(env, sum_of_squares, "sumOfSquares"));
   exports.Set("allFinite", Napi::Function::New(env, all_finite, "allFinite"));
+  exports.Set("Encoder", Encoder::define(env));
+  exports.Set("encodedBytes", Napi::Function::New(env, encoded_bytes, "encodedBytes"));
+  exports.Set("encodeDifference", Napi::Function::New(env, encode_difference, "encodeDifference"));
+  exports.Set("decode", Napi::Function::New(env, decode, "decode"));
+  exports.Set("decodeAccumulate", Napi::Function::New(env, decode_accumulate, "decodeAccumulate"));
   exports.Set("arenaLayout", Napi::Function::New(env, arena_layout, "arenaLayout"));
   const Napi::Object versions = Napi::Object::New(env);
   versions.Set("engine", LEPTON_VERSION);

@@ -9,8 +9,8 @@
 namespace lepton {
 
 /// Codes: ENGINE_ARGUMENT (a value is wrong), ENGINE_SHAPE (shapes do not fit), ENGINE_BUSY, ENGINE_DISPOSED,
-/// ENGINE_DEVICE (unknown device or an operation that it cannot do), ENGINE_INTERNAL (a broken promise of
-/// ours).
+/// ENGINE_DEVICE (unknown device or an operation that it cannot do), ENGINE_WIRE (bytes that no encoder
+/// makes), ENGINE_NOT_FINITE (values that no codec can carry), ENGINE_INTERNAL (a broken promise of ours).
 class EngineError : public std::runtime_error {
  public:
   EngineError(std::string code, const std::string& message)

@@ -26,7 +26,8 @@ const INCLUDES: Readonly<Record<string, readonly string[]>> = {
   reference: ['graph', 'ops', 'device'],
   cpu: ['graph', 'ops', 'device'],
   engine: ['graph', 'ops', 'device'],
-  binding: ['graph', 'device', 'engine'],
+  codec: ['graph', 'engine'],
+  binding: ['graph', 'device', 'engine', 'codec'],
 };
 
 interface Arrow {

@@ -144,8 +144,9 @@ function accumulate(sum: Float32Array, at: number, values: Uint8Array, weight: n
   for (let i = 0; i < copy.length; i++) sum[at + i] = sum[at + i]! + weight * copy[i]!;
 }
 
-/** Segments and arenas are the engine's own: they are memory of this host, not arithmetic. */
+/** Segments, arenas and codecs are the engine's own: what they are worth is tested elsewhere. */
 const { createArena, createSegment, openSegment, hostIdentity } = engine;
+const { createEncoder, encodedBytes, encodeDifference, decode, decodeAccumulate } = engine;
 
 export const plainEngine: Engine = {
   createModel: (graph) => new LinearModel(graph),
@@ -154,6 +155,11 @@ export const plainEngine: Engine = {
   createSegment,
   openSegment,
   hostIdentity,
+  createEncoder,
+  encodedBytes,
+  encodeDifference,
+  decode,
+  decodeAccumulate,
   accumulate,
   allFinite: (values) => {
     const view = new DataView(values.buffer, values.byteOffset, values.byteLength);

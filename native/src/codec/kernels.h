@@ -1,0 +1,64 @@
+// The loops of each codec over one range that the caller has checked: sizes are right, arrays are long
+// enough. Wire data may lie at any alignment; all numbers in it are little-endian.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "codec/feedback.h"
+
+namespace lepton::codec {
+
+// Encoders answer false when a value is not finite (or would not be when decoded): what they have written is
+// then of no use. `well_formed` looks at everything that can be wrong but the length; decoders trust it.
+
+/// The upper half of a float, rounded to nearest even. 2 bytes a value.
+namespace bfloat16 {
+bool encode(Feedback feedback, const Source& source, std::int64_t count, std::byte* wire);
+bool well_formed(const std::byte* wire, std::int64_t count);
+void decode(const std::byte* wire, std::int64_t count, float* to);
+void accumulate(const std::byte* wire, std::int64_t count, float weight, float* sum);
+}  // namespace bfloat16
+
+/// Blocks of 256: the largest magnitude / 127 as a float, then a signed byte a value.
+namespace int8 {
+constexpr std::int64_t kBlock = 256;
+bool encode(Feedback feedback, const Source& source, std::int64_t count, std::byte* wire);
+bool well_formed(const std::byte* wire, std::int64_t count);
+void decode(const std::byte* wire, std::int64_t count, float* to);
+void accumulate(const std::byte* wire, std::int64_t count, float weight, float* sum);
+}  // namespace int8
+
+/// Blocks of 1024: the mean magnitude as a float, then a bit a value, set where it is negative. One scale for
+/// a whole chunk would mix layers whose gradients differ by orders of magnitude; 1024 values lie in one row
+/// or one layer nearly always and cost 3 % of the bytes (31.0x of 32x).
+namespace one_bit {
+constexpr std::int64_t kBlock = 1024;
+bool encode(Feedback feedback, const Source& source, std::int64_t count, std::byte* wire);
+bool well_formed(const std::byte* wire, std::int64_t count);
+void decode(const std::byte* wire, std::int64_t count, float* to);
+void accumulate(const std::byte* wire, std::int64_t count, float weight, float* sum);
+}  // namespace one_bit
+
+/// The values of largest magnitude. Per block of 65536: how many follow (32 bits); then for all their places
+/// in the block, rising (16 bits each); then their values as floats.
+namespace top_k {
+constexpr std::int64_t kBlock = 65536;
+struct Choice {
+  std::int64_t most = 0;      // values, at most, of those that are not 0
+  float* velocity = nullptr;  // with a residual: momentum correction, see Encoder
+  float momentum = 0;
+};
+/// Writes at most capacity(count, most) bytes and answers how many, or 0 for a value that is not finite.
+/// Chooses exactly among those that pass a guessed threshold; of equal magnitudes the first come first.
+/// Without feedback or with a residual, `next` may be `kept`.
+std::size_t encode(Feedback feedback, const Source& source, std::int64_t count, const Choice& choice,
+                   std::byte* wire);
+std::size_t capacity(std::int64_t count, std::int64_t most);
+/// Looks at the length too.
+bool well_formed(const std::byte* wire, std::size_t bytes, std::int64_t count);
+void decode(const std::byte* wire, std::int64_t count, float* to);
+void accumulate(const std::byte* wire, std::int64_t count, float weight, float* sum);
+}  // namespace top_k
+
+}  // namespace lepton::codec
