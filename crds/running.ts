@@ -61,12 +61,33 @@ export const workerSchema = withRules(
   replicasWithin,
 );
 
+/** No job has more servers, wherever they live. */
+const MOST_SERVERS = 64;
+
+export interface ServerPlaces {
+  readonly servers: number;
+  /** Server i lives in the process of worker i; otherwise each has its own. */
+  readonly inWorkers: boolean;
+}
+
+/** Where the parameters live. Workers that may leave hold none of them. */
+export function serverPlacesOf({
+  worker,
+  parameterServer,
+}: {
+  readonly worker: { readonly replicas: number; readonly minReplicas?: number };
+  readonly parameterServer: { readonly replicas: number };
+}): ServerPlaces {
+  if (parameterServer.replicas > 0) return { servers: parameterServer.replicas, inWorkers: false };
+  return { servers: Math.min(worker.minReplicas ?? worker.replicas, MOST_SERVERS), inWorkers: true };
+}
+
 export const parameterServerSchema = z
   .strictObject({
-    replicas: whole(1, 64)
+    replicas: whole(0, MOST_SERVERS)
       .default(1)
       .describe(
-        'Number of servers; parameters are split by bytes. Can be changed only while the job is suspended',
+        'Number of servers; parameters are split by bytes. 0: each worker serves a part (not on a cluster yet). Can be changed only while the job is suspended',
       ),
     template: templateSchema().exactOptional().describe("Pod template; default: the workers'"),
   })

@@ -58,6 +58,8 @@ export const jobConfigSchema = z.strictObject({
   workers: z.int().min(1),
   /** Addresses of all parameter servers, by index. */
   servers: z.array(address).min(1),
+  /** Server i lives in the process of worker i; otherwise each has a process of its own. */
+  serversInWorkers: z.boolean().default(false),
   /** Where a server listens; default: its own address in `servers`. */
   listen: address.optional(),
   security: securitySchema,

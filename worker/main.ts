@@ -6,6 +6,7 @@ import { engine } from '../native/engine.ts';
 import { EXIT } from '../protos/exit-codes.ts';
 import type { LastWords, RoleConfig } from '../protos/role-config.ts';
 import { codeOf, exitCodeOf } from './roles/exit-codes.ts';
+import { HostedServer, hostedBy } from './roles/hosted-server.ts';
 import { FATAL, type Log, stderrLog } from './roles/log.ts';
 import { openWorkload } from './roles/open-workload.ts';
 import { readRoleConfig } from './roles/read-config.ts';
@@ -31,9 +32,28 @@ async function main(argv: readonly string[]): Promise<void> {
 
 async function run(config: RoleConfig, log: Log, leaving: Leaving): Promise<LastWords | undefined> {
   if (config.role === 'server') return await runServer(config, engine, log, leaving);
+  const hosted = hostedBy(config);
+  if (!hosted) return await train(config, log, leaving);
+  const server = new HostedServer(hosted);
+  const trained = train(config, log, leaving, server);
+  // Whichever fails first ends the process; the server outlives the worker's last step.
+  await Promise.race([trained, server.ended.then(() => trained)]);
+  return await server.ended;
+}
+
+async function train(
+  config: RoleConfig,
+  log: Log,
+  leaving: Leaving,
+  server?: HostedServer,
+): Promise<LastWords | undefined> {
   await using workload = await openWorkload(config, engine);
   const trainer = new Trainer(config, workload, log);
-  leaving.prepare = () => trainer.leave();
+  // The server's checkpoint needs this worker's share, so it comes first.
+  leaving.prepare = async () => {
+    await server?.leave();
+    await trainer.leave();
+  };
   const end = await trainer.run();
   if (end === 'terminated') process.exit(EXIT.terminated);
   return end === 'leave' ? { phase: 'Left' } : undefined;

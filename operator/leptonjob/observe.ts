@@ -116,6 +116,11 @@ export class Observer {
     if (!checked.success)
       return checked.error.issues.map(({ path, message }) => `spec.${path.join('.')}: ${message}`);
     return [
+      ...(job.spec.parameterServer.replicas === 0
+        ? [
+            'spec.parameterServer.replicas: expected at least 1 on a cluster, got 0: parameters in workers are for lepton run',
+          ]
+        : []),
       ...objectionsTo(templateOf(job, 'worker'), config, 'spec.worker.template'),
       ...objectionsTo(templateOf(job, 'server'), config, 'spec.parameterServer.template'),
     ];

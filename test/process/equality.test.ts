@@ -41,6 +41,12 @@ test('delays, chunk sizes and servers change no bit', TIMEOUT, async () => {
     'the same again': {},
     'random delays': { testing: { delayMs: 10, delaySeed: 1 } },
     'other delays, small chunks': { testing: { delayMs: 5, delaySeed: 2, chunkLength: 4096 } },
+    'servers in the workers': { servers: 0 },
+    'servers in the workers, small chunks, delays': {
+      servers: 0,
+      testing: { chunkLength: 4096, delayMs: 4 },
+    },
+    'no shared memory': { servers: 2, testing: { sharedMemory: false } },
     'two servers, small chunks': { servers: 2, testing: { chunkLength: 4096 } },
     'many checkpoints': { everySteps: 7 },
   };

@@ -74,6 +74,16 @@ test(`kill -9 of a parameter server ${SERVER_KILLS} times`, TIMEOUT, async (cont
   context.diagnostic(`${killed} servers killed, digest ${outcome.digest.slice(0, 12)} as undisturbed`);
 });
 
+test('kill -9 of workers that hold the parameters', TIMEOUT, async (context) => {
+  let killed = 0;
+  const outcome = await run({ ...JOB, servers: 0, maxRestarts: 50 }, async (job) => {
+    killed = await killAtRandom(job, 'servers', SERVER_KILLS);
+  });
+  assert.equal(killed, SERVER_KILLS);
+  assertUnharmed(outcome);
+  context.diagnostic(`${killed} workers killed, the coordinator's among them`);
+});
+
 test(
   'a server that has had no command for longer than a stall enlists with the next coordinator',
   TIMEOUT,

@@ -23,9 +23,12 @@ before(async () => {
 
 type Job = Awaited<ReturnType<typeof startJob>>;
 
-async function terminate(disturb: (job: Job) => Promise<void>): Promise<Outcome> {
+async function terminate(
+  disturb: (job: Job) => Promise<void>,
+  other: Partial<TestJob> = {},
+): Promise<Outcome> {
   await using folder = await temporaryFolder();
-  await using job = await startJob(JOB, folder.path);
+  await using job = await startJob({ ...JOB, ...other }, folder.path);
   await disturb(job);
   const { phase, error } = await job.finished;
   assert.equal(phase, 'Succeeded', JSON.stringify(error));
@@ -73,6 +76,23 @@ test('the coordinating server leaves with a checkpoint: no step is lost', TIMEOU
     assert.ok(left.includes(from), `checkpoints of ${left.join(', ')}`);
     context.diagnostic(`asked at step ${step}, went on from step ${from}`);
   });
+  assertUnharmed(outcome);
+});
+
+test('a worker that holds parameters and the coordinator leaves with a checkpoint', TIMEOUT, async () => {
+  const outcome = await terminate(
+    async (job) => {
+      assert.ok(await job.until(({ step }) => step >= 20));
+      const { step } = job.progress;
+      process.kill(job.progress.workers[0]!.pid!, 'SIGTERM');
+      await endsTerminated(job, 'worker-0');
+      const wentOn = () => job.logged('job goes on from a checkpoint').at(-1);
+      assert.ok(await job.until(() => wentOn() !== undefined));
+      const from = Number(wentOn()?.fields['step']);
+      assert.ok(from >= step, `asked to leave at step ${step} or later, went on from ${from}`);
+    },
+    { servers: 0 },
+  );
   assertUnharmed(outcome);
 });
 

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
+import { serverPlacesOf } from '../../crds/running.ts';
 import type { RoleConfigInput } from '../../protos/role-config.ts';
 import { makeFolder } from '../formats/make-folder.ts';
 import { RuntimeError } from '../protocol/errors.ts';
@@ -58,7 +59,7 @@ export async function startLocalJob(options: LocalJobOptions): Promise<LocalJob>
     });
   });
   const configs = await mkdtemp(join(tmpdir(), 'lepton-job-'));
-  const ports = await freePorts(options.spec.parameterServer.replicas);
+  const ports = await freePorts(serverPlacesOf(options.spec).servers);
   const job = new ProcessJob(options, configs, ports);
   await job.start();
   return job;
@@ -82,6 +83,8 @@ class ProcessJob implements LocalJob {
   readonly #security = { kind: 'token', token: newToken() } as const;
   readonly #run = randomBytes(5).toString('hex');
   readonly #slots: Slot[];
+  /** Servers have no processes of their own. */
+  readonly #inWorkers: boolean;
   readonly #restarts: Restarts;
   readonly #coordinator: CoordinationClient;
   readonly #result = Promise.withResolvers<JobResult>();
@@ -105,8 +108,9 @@ class ProcessJob implements LocalJob {
     this.#servers = ports.map((port) => `127.0.0.1:${port}`);
     this.#restarts = new Restarts(options.spec);
     this.#workers = options.spec.worker.replicas;
+    this.#inWorkers = serverPlacesOf(options.spec).inWorkers;
     this.#slots = [
-      ...ports.map((_, rank) => newSlot('server', rank)),
+      ...(this.#inWorkers ? [] : ports.map((_, rank) => newSlot('server', rank))),
       ...Array.from({ length: this.#workers }, (_, rank) => newSlot('worker', rank)),
     ];
     this.#reported = emptyProgress(options.spec);
@@ -131,7 +135,10 @@ class ProcessJob implements LocalJob {
     return {
       ...this.#reported,
       workers: this.#reported.workers.map((worker) => ({ ...worker, ...known('worker', worker.rank) })),
-      servers: this.#reported.servers.map((server) => ({ ...server, ...known('server', server.index) })),
+      servers: this.#reported.servers.map((server) => ({
+        ...server,
+        ...known(this.#inWorkers ? 'worker' : 'server', server.index),
+      })),
     };
   }
 
@@ -167,6 +174,11 @@ class ProcessJob implements LocalJob {
   }
 
   async resize(workers: number): Promise<void> {
+    if (this.#inWorkers && workers < this.#servers.length)
+      throw new RuntimeError(
+        'BAD_MESSAGE',
+        `resize: expected at least the ${this.#servers.length} workers that hold the parameters, got ${workers}`,
+      );
     this.#workers = workers;
     while (!this.#over && this.#workers === workers && this.#reported.workerCount !== workers) {
       for (let rank = 0; rank < workers; rank++) await this.#wantWorker(rank);
@@ -215,6 +227,7 @@ class ProcessJob implements LocalJob {
       attempt,
       workers: role === 'server' ? this.#reported.workerCount : Math.max(this.#workers, rank + 1),
       servers: [...this.#servers],
+      serversInWorkers: this.#inWorkers,
       security: this.#security,
       spec,
       seed,
@@ -376,7 +389,7 @@ function emptyProgress(spec: LeptonJobSpec): ReportedProgress {
       samplesPerSecond: 0,
       waitRatio: 0,
     })),
-    servers: Array.from({ length: spec.parameterServer.replicas }, (_, index) => ({
+    servers: Array.from({ length: serverPlacesOf(spec).servers }, (_, index) => ({
       index,
       state: 'starting',
       shardBytes: 0,
