@@ -2,7 +2,7 @@
 SHELL := bash
 LEVELS ?=
 
-.PHONY: help setup run test check e2e e2e-long agreement crash-points bench bench-codecs bench-operator clean
+.PHONY: help setup run test check e2e e2e-long agreement crash-points soak bench bench-codecs bench-operator clean
 help:
 	@echo "make run      set up, then train examples/fashion-mnist with two workers and one parameter server"
 	@echo "make test     set up, then run every test (LEVELS='unit native' for some of: check native unit process api-server e2e examples sanitize)"
@@ -12,6 +12,7 @@ help:
 	@echo "make agreement    what zod and a real API server think of 10,000 random manifests"
 	@echo "make crash-points    kill the operator's process before and after every write of every story (some 10 minutes)"
 	@echo "make e2e-long    make e2e with the operator away for ten minutes"
+	@echo "make soak     64 MiB both ways for half an hour while workers come and go (SECONDS_EACH=900 for each of two transports)"
 	@echo "make bench    compare the engine's speed with PyTorch (installs it into the cache, about 5 GB)"
 	@echo "make bench-codecs    measure the gradient codecs on one processor"
 	@echo "make bench-operator    measure the operator at scale, on a real API server with kwok's nodes, beside batch/v1 Jobs (root on Linux)"
@@ -40,6 +41,10 @@ crash-points: setup
 
 e2e-long: setup
 	@LEPTON_OPERATOR_AWAY_SECONDS=600 scripts/test.sh e2e
+
+SECONDS_EACH ?= 900
+soak: setup
+	@. scripts/environment.sh && LEPTON_SOAK_SECONDS=$(SECONDS_EACH) "$$LEPTON_NODE" --test --test-reporter=spec test/process/soak.test.ts
 
 bench: setup
 	@bench/run.sh

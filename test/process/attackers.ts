@@ -5,6 +5,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } f
 import { setTimeout as pause } from 'node:timers/promises';
 import type { PushMessage } from '../../worker/transport/messages.ts';
 import { services } from '../../worker/transport/services.ts';
+import { residentMiB } from './held.ts';
 
 export type Service = 'exchange.v1.Exchange' | 'coordination.v1.Coordination';
 
@@ -108,12 +109,6 @@ export function pushOf(message: PushMessage): Buffer {
   return framed(data);
 }
 
-/** Resident memory of a process. */
-export function residentMiB(pid: number): number {
-  const kilobytes = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Number(kilobytes) / 1024;
-}
-
 /** The most that any of these processes takes above what it has now, until `done`. */
 export async function grownMiB(pids: readonly number[], done: Promise<unknown>): Promise<number> {
   const idle = pids.map(residentMiB);
@@ -132,10 +127,11 @@ export async function grownMiB(pids: readonly number[], done: Promise<unknown>):
   return most;
 }
 
-/** What the process that has this id was told, its token among it. */
-export function configOf(pid: number): { readonly security: { readonly token: string } } {
+/** The RoleConfig of a process: where it lies, and the token in it. */
+export function configOf(pid: number): { readonly path: string; readonly token: string } {
   const path = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
     .split('\0')
     .find((part) => part.endsWith('.json'))!;
-  return JSON.parse(readFileSync(path, 'utf8'));
+  const { security } = JSON.parse(readFileSync(path, 'utf8')) as { security: { token: string } };
+  return { path, token: security.token };
 }

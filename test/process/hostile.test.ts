@@ -56,7 +56,7 @@ async function targetOf(job: WatchedJob): Promise<Target> {
     .map(({ fields }) => Number(fields['port']));
   assert.equal(ports.length, 2);
   const pids = job.progress.servers.map(({ pid }) => pid!);
-  return { job, ports, pids, token: configOf(pids[0]!).security.token };
+  return { job, ports, pids, token: configOf(pids[0]!).token };
 }
 
 /** Refused by the head of the call: nothing that they send is kept. */

@@ -1,0 +1,146 @@
+// 64 MiB pushed and pulled at every step, on both transports, while workers are killed, leave and come back: memory of the servers stays
+// flat, no step stands, and no socket, segment or process is left over. Half an hour of it: `make soak`.
+import assert from 'node:assert/strict';
+import { dirname } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Random } from '../../worker/random/philox.ts';
+import { configOf } from './attackers.ts';
+import { type Held, heldBy, processesWith, residentMiB } from './held.ts';
+import { startJob, type TestJob, temporaryFolder, type WatchedJob } from './processes.ts';
+
+/** On each transport. */
+const SECONDS = Number(process.env['LEPTON_SOAK_SECONDS'] ?? 8);
+const TIMEOUT = { timeout: SECONDS * 1000 + 240_000 };
+const WORKERS = 2;
+const SAMPLE_MS = 250;
+/** Between what happens to workers. */
+const PEACE_MS = 1000;
+/** Buffers that wait for a collection may be there at one moment and not at the other. */
+const FLAT_MIB = 96;
+const STEP_SECONDS = 60;
+
+const JOB: TestJob = {
+  net: 'wide-net.ts',
+  workers: WORKERS,
+  servers: 2,
+  batchSize: 4,
+  epochs: 100_000,
+  everySteps: 1_000_000_000,
+  maxRestarts: 100_000,
+};
+
+for (const sharedMemory of [true, false])
+  test(
+    `64 MiB both ways ${sharedMemory ? 'through shared memory' : 'over gRPC'} for ${SECONDS} s`,
+    TIMEOUT,
+    async (context) => {
+      await using folder = await temporaryFolder();
+      await using job = await startJob({ ...JOB, testing: { sharedMemory } }, folder.path);
+      const servers = await started(job);
+      const configs = dirname(configOf(servers[0]!).path);
+      const before = servers.map(heldBy);
+      assert.deepEqual(
+        before.map(({ segments }) => segments),
+        servers.map(() => (sharedMemory ? 1 + WORKERS : 0)),
+      );
+      const watch = new Watch(servers);
+      const happened = await disturb(job);
+      await quiet(job);
+      const memory = watch.end();
+      const after = servers.map(heldBy);
+      const { step } = job.progress;
+      await job.stop();
+      assert.equal((await job.finished).phase, 'Stopped');
+      assert.deepEqual(after.map(countsOf), before.map(countsOf), 'sockets and segments of the servers');
+      for (const [index, [early, late]] of memory.entries())
+        assert.ok(
+          late < early + FLAT_MIB,
+          `server ${index}: ${early.toFixed(0)} MiB, then ${late.toFixed(0)} MiB`,
+        );
+      assert.deepEqual(processesWith(configs), []);
+      const flat = memory.map(([early, late]) => `${early.toFixed(0)} -> ${late.toFixed(0)} MiB`).join(', ');
+      context.diagnostic(`${step} steps, ${JSON.stringify(happened)}; servers: ${flat}`);
+    },
+  );
+
+async function started(job: WatchedJob): Promise<number[]> {
+  assert.ok(await job.until(({ step }) => step >= 3, STEP_SECONDS));
+  await quiet(job);
+  return job.progress.servers.map(({ pid }) => pid!);
+}
+
+/** All workers train, and what earlier ones held has been let go. */
+async function quiet(job: WatchedJob): Promise<void> {
+  await job.resize(WORKERS);
+  for (let times = 0; times < 2; times++) {
+    const { step } = job.progress;
+    const trains = await job.until(
+      (now) => now.step > step + 1 && now.workers.length === WORKERS && now.workers.every(({ pid }) => pid),
+      STEP_SECONDS,
+    );
+    assert.ok(trains, 'the job goes on');
+    await pause(1500);
+  }
+}
+
+/** One thing after the other, each when steps are made again; how often each has happened. */
+async function disturb(job: WatchedJob): Promise<Record<string, number>> {
+  const random = new Random(SECONDS, 'soak');
+  const happened = { killed: 0, left: 0, resized: 0 };
+  const kinds = ['killed', 'left', 'resized'] as const;
+  const endMs = performance.now() + SECONDS * 1000;
+  for (let at = 0; performance.now() < endMs; at++) {
+    const kind = kinds[at % kinds.length]!;
+    const victim = job.progress.workers[random.integer(job.progress.workers.length)];
+    if (kind === 'resized') await job.resize(happened.resized % 2 === 0 ? WORKERS - 1 : WORKERS);
+    else if (victim?.pid) signal(victim.pid, kind === 'killed' ? 'SIGKILL' : 'SIGTERM');
+    happened[kind]++;
+    const { step } = job.progress;
+    assert.ok(await job.until((now) => now.step > step + 1, STEP_SECONDS), 'the job goes on');
+    await pause(random.uniform() * PEACE_MS);
+  }
+  return happened;
+}
+
+/** It may have ended a moment ago. */
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // nobody is there
+  }
+}
+
+function countsOf({ sockets, segments }: Held): Pick<Held, 'sockets' | 'segments'> {
+  return { sockets, segments };
+}
+
+/** Memory of some processes over time. */
+class Watch {
+  readonly #samples: number[][];
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(pids: readonly number[]) {
+    this.#samples = pids.map(() => []);
+    this.#timer = setInterval(() => {
+      pids.forEach((pid, at) => {
+        this.#samples[at]!.push(residentMiB(pid));
+      });
+    }, SAMPLE_MS);
+  }
+
+  /** Of each, the median of the second quarter of the time, and of the last. */
+  end(): [early: number, late: number][] {
+    clearInterval(this.#timer);
+    return this.#samples.map((samples) => {
+      const quarter = (index: number): number =>
+        median(samples.slice((index * samples.length) / 4, ((index + 1) * samples.length) / 4));
+      return [quarter(1), quarter(3)];
+    });
+  }
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
