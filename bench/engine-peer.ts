@@ -1,49 +1,9 @@
 // Our side of the engine's benchmark: the same nets as torch_peer.py, the same commands on standard input and output.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import resnet20 from '../examples/residual/resnet20.ts';
-import { layers, type Model, Sequential } from '../index.ts';
 import { type EngineModel, engine, type Profile } from '../native/engine.ts';
-import { lossesOf } from '../worker/model/compile.ts';
 import { Random } from '../worker/random/philox.ts';
-
-const NETS: Readonly<Record<string, { batch: number; shape: readonly number[]; make: () => Model }>> = {
-  mlp: {
-    batch: 128,
-    shape: [784],
-    make: () =>
-      new Sequential([
-        layers.dense({ units: 1024, activation: 'relu' }),
-        layers.dense({ units: 1024, activation: 'relu' }),
-        layers.dense({ units: 10, activation: 'softmax' }),
-      ]),
-  },
-  lenet: {
-    batch: 64,
-    shape: [28, 28, 1],
-    make: () =>
-      new Sequential([
-        layers.conv2d({ filters: 32, kernelSize: 5, padding: 'same', activation: 'relu' }),
-        layers.maxPooling2d({ poolSize: 2 }),
-        layers.conv2d({ filters: 64, kernelSize: 5, padding: 'same', activation: 'relu' }),
-        layers.maxPooling2d({ poolSize: 2 }),
-        layers.flatten(),
-        layers.dense({ units: 512, activation: 'relu' }),
-        layers.dense({ units: 10, activation: 'softmax' }),
-      ]),
-  },
-  resnet20: {
-    batch: 64,
-    shape: [32, 32, 3],
-    make: () => resnet20({ seed: 0, rank: 0, workers: 1 }) as Model,
-  },
-  /** So little to compute that nearly all of a step is the way through JavaScript and back. */
-  tiny: {
-    batch: 1,
-    shape: [2],
-    make: () => new Sequential([layers.dense({ units: 2, activation: 'softmax' })]),
-  },
-};
+import { compiledNet, NETS } from './nets.ts';
 
 class Training {
   readonly #model: EngineModel;
@@ -54,17 +14,9 @@ class Training {
   #step = 0;
 
   constructor(name: string, profile: boolean) {
-    const { batch, shape, make } = NETS[name]!;
-    const model = make();
-    model.compile({
-      optimizer: { sgd: { learningRate: 0.001, momentum: 0.9 } },
-      loss: 'sparseCategoricalCrossentropy',
-    });
-    model.build([{ name: 'x', shape, type: 'float32' }]);
-    this.#model = engine.createModel(model.graph, {
-      losses: lossesOf(model.compiled.config, model.network),
-      profile,
-    });
+    const { batch, shape } = NETS[name]!;
+    const { model, losses } = compiledNet(name);
+    this.#model = engine.createModel(model.graph, { losses, profile });
     this.#model.parameters.set(model.initialParameters(this.#model.layout, 0));
     this.#optimizer = engine.createOptimizer(
       { optimizer: 'sgd', momentum: 0.9, nesterov: false },

@@ -9,10 +9,10 @@ export class Peer implements Disposable {
   readonly #process: ChildProcessByStdio<Writable, Readable, null>;
   readonly #lines: AsyncIterator<string>;
 
-  /** Pinned to one processor, one thread of every library. */
-  constructor(command: readonly string[], processor: number) {
+  /** Pinned to these processors (as taskset names them), one thread of every library. */
+  constructor(command: readonly string[], processors: number | string) {
     const one = { OMP_NUM_THREADS: '1', MKL_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1' };
-    this.#process = spawn('taskset', ['-c', String(processor), ...command], {
+    this.#process = spawn('taskset', ['-c', String(processors), ...command], {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, ...one },
     });

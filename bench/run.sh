@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Benchmarks against PyTorch, which is installed from PyPI into the cache once.
-#   bench/run.sh [engine accuracy]      bench/run.sh --install   only installs, and prints the Python that has it
+#   bench/run.sh [engine exchange accuracy]      bench/run.sh --install   only installs, and prints the Python that has it
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh

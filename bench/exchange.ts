@@ -1,0 +1,249 @@
+// The gradient exchange against torch.distributed over gloo, in turns on the same processors: an exchange with the optimizer's update
+// against an all-reduce without one, and whole training steps against DistributedDataParallel.
+//   node bench/exchange.ts PYTHON [REPEATS] [GROUP]     GROUP: only groups whose names begin so; results/exchange.json then holds no others
+import { mkdtempSync, rmSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { leptonJobSpecSchema } from '../crds/leptonjob.ts';
+import type { RoleConfigInput } from '../protos/role-config.ts';
+import { freePorts } from '../worker/launch/ports.ts';
+import type { Subject } from './exchange-peer.ts';
+import { Peer } from './peer.ts';
+import { compared, limited, type Row, report, type Sample, summarize } from './report.ts';
+
+const [python = 'python3', repeats = '7', only = ''] = process.argv.slice(2);
+const REPEATS = Number(repeats);
+const PROCESSORS = `0-${cpus().length - 1}`;
+const MiB = 2 ** 20;
+const STREAM_CHUNKS = 512;
+/** GB/s. */
+const STREAM_BAR = 0.9;
+/** Steps of one turn: about half a second. */
+const NETS = {
+  mlp: { title: 'MLP', steps: 30 },
+  lenet: { title: 'LeNet', steps: 10 },
+  resnet20: { title: 'ResNet-20', steps: 4 },
+} as const;
+const versions = { lepton: '', torch: '' };
+/** Processor seconds that Node's sockets take to move a GB from one process to another, measured with `net` alone. */
+const SOCKET_SECONDS_PER_GB = 0.53;
+
+interface Variant {
+  readonly name: string;
+  /** What the median may be at most, of gloo's. */
+  readonly bar: number;
+  readonly testing: NonNullable<RoleConfigInput['testing']>;
+  /** Of the manifest. */
+  readonly exchange?: object;
+}
+
+const GRPC: Variant = { name: 'gRPC', bar: 3, testing: { sharedMemory: false } };
+const SHARED: Variant = { name: 'shared memory', bar: 0.25, testing: { sharedMemory: true } };
+/** Codecs take part as soon as a manifest may ask for them. */
+const CODECS: readonly Variant[] = [
+  { ...GRPC, name: 'gRPC, int8', bar: 1.2, exchange: { gradientCodec: 'int8' } },
+  {
+    ...GRPC,
+    name: 'gRPC, top 1 %',
+    bar: 0.6,
+    exchange: { gradientCodec: { topK: { ratio: 0.01, warmupSteps: 0 } } },
+  },
+].filter(({ exchange }) => leptonJobSpecSchema.safeParse(specOf(1, exchange)).success);
+
+function specOf(workers: number, exchange?: object) {
+  return {
+    model: { layers: [{ dense: { units: 1 } }] },
+    data: { train: { format: 'npy' as const, uri: '/nowhere' } },
+    training: { loss: 'meanSquaredError' as const, optimizer: { sgd: {} }, batchSize: 1, epochs: 1 },
+    worker: { replicas: workers },
+    parameterServer: { replicas: 1 },
+    checkpoint: { everySteps: 1_000_000_000 },
+    ...(exchange ? { exchange } : {}),
+  };
+}
+
+/** One side of a comparison: processes that do so many steps together. */
+class Side implements Disposable {
+  readonly #workers: readonly Peer[];
+  readonly #others: readonly Peer[];
+  readonly #done: () => void;
+
+  constructor(workers: readonly Peer[], others: readonly Peer[], done: () => void) {
+    this.#workers = workers;
+    this.#others = others;
+    this.#done = done;
+  }
+
+  /** Gives the version of what its processes run. */
+  async ready(make?: object): Promise<string> {
+    const [first] = await this.#all((peer) => peer.read<{ version: string }>());
+    if (make) await this.#all((peer) => peer.ask(make));
+    return first!.version;
+  }
+
+  /** Of one step, as the slowest process saw it. */
+  async seconds(steps: number): Promise<number> {
+    const answers = await this.#all((peer) => peer.ask<{ seconds: number }>({ steps }));
+    return Math.max(...answers.map(({ seconds }) => seconds)) / steps;
+  }
+
+  #all<T>(ask: (peer: Peer) => Promise<T>): Promise<T[]> {
+    return Promise.all(this.#workers.map(ask));
+  }
+
+  [Symbol.dispose](): void {
+    for (const peer of [...this.#workers, ...this.#others]) peer[Symbol.dispose]();
+    this.#done();
+  }
+}
+
+async function ours(
+  workers: number,
+  what: { net: string } | { floats: number },
+  variant: Variant,
+): Promise<Side> {
+  const folder = mkdtempSync(join(tmpdir(), 'lepton-bench-'));
+  const [port] = await freePorts(1);
+  const peer = (role: 'server' | 'worker', rank: number): Peer => {
+    const config: RoleConfigInput = {
+      job: { name: 'bench', run: 'bench' },
+      role,
+      rank,
+      attempt: 0,
+      workers,
+      servers: [`127.0.0.1:${port}`],
+      security: { kind: 'token', token: 'of a benchmark on one host' },
+      spec: specOf(workers, variant.exchange) as RoleConfigInput['spec'],
+      seed: 0,
+      directory: folder,
+      checkpointUri: join(folder, 'checkpoints'),
+      testing: variant.testing,
+    };
+    const subject: Subject = { config, ...what };
+    return new Peer(
+      [process.execPath, join(import.meta.dirname, 'exchange-peer.ts'), JSON.stringify(subject)],
+      PROCESSORS,
+    );
+  };
+  const server = peer('server', 0);
+  const side = new Side(
+    Array.from({ length: workers }, (_, rank) => peer('worker', rank)),
+    [server],
+    () => rmSync(folder, { recursive: true, force: true }),
+  );
+  versions.lepton = await side.ready();
+  return side;
+}
+
+async function theirs(workers: number, make: { make: string } | { floats: number }): Promise<Side> {
+  const folder = mkdtempSync(join(tmpdir(), 'lepton-bench-'));
+  const peers = Array.from({ length: workers }, (_, rank) => {
+    const script = join(import.meta.dirname, 'gloo_peer.py');
+    return new Peer(
+      [python, '-W', 'ignore', script, String(rank), String(workers), join(folder, 'rendezvous')],
+      PROCESSORS,
+    );
+  });
+  const side = new Side(peers, [], () => rmSync(folder, { recursive: true, force: true }));
+  versions.torch = await side.ready(make);
+  return side;
+}
+
+/** Milliseconds of a step of every side, one turn each until all repeats are done; the first turn warms up. */
+async function inTurns(sides: readonly Side[], steps: number): Promise<Sample[]> {
+  const times: number[][] = sides.map(() => []);
+  for (let turn = -1; turn < REPEATS; turn++)
+    for (const [index, side] of sides.entries()) {
+      const seconds = await side.seconds(steps);
+      if (turn >= 0) times[index]!.push(1000 * seconds);
+    }
+  return times.map(summarize);
+}
+
+async function exchangeRows(workers: number, mebibytes: number): Promise<Row[]> {
+  using stack = new DisposableStack();
+  const floats = (mebibytes * MiB) / 4;
+  const variants = [SHARED, GRPC, ...CODECS];
+  const gloo = stack.use(await theirs(workers, { floats }));
+  const sides: Side[] = [gloo];
+  for (const variant of variants) sides.push(stack.use(await ours(workers, { floats }, variant)));
+  const [peer, ...samples] = await inTurns(sides, Math.max(4, Math.round(400 / mebibytes)));
+  const floorMs = (1000 * SOCKET_SECONDS_PER_GB * 2 * workers * mebibytes * MiB) / 1e9 / cpus().length;
+  return variants.map(({ name, bar, testing, exchange }, index) =>
+    compared(
+      {
+        name: `exchange of ${mebibytes} MiB, ${workers} workers, ${name}`,
+        unit: 'ms',
+        bar,
+        peerName: 'gloo all-reduce',
+        note:
+          testing.sharedMemory || exchange
+            ? 'update included; gloo makes none'
+            : `update included; what sockets alone would take: ${(floorMs / samples[index]!.median).toFixed(2)} of it`,
+      },
+      samples[index]!,
+      peer!,
+    ),
+  );
+}
+
+/** Milliseconds that one stream takes for a GB. */
+async function streamRows(): Promise<Row[]> {
+  const [port] = await freePorts(1);
+  const peer = (end: string): Peer =>
+    new Peer([process.execPath, join(import.meta.dirname, 'stream-peer.ts'), end, String(port)], PROCESSORS);
+  using listening = peer('listen');
+  await listening.read();
+  using dialling = peer('dial');
+  const rows: Row[] = [];
+  for (const way of ['push', 'pull'] as const) {
+    const times: number[] = [];
+    for (let turn = -2; turn < REPEATS; turn++) {
+      const { seconds } = await dialling.ask<{ seconds: number }>({ [way]: STREAM_CHUNKS });
+      if (turn >= 0) times.push((1000 * seconds * 1e9) / (STREAM_CHUNKS * MiB));
+    }
+    const sample = summarize(times);
+    const note = `${(1000 / sample.median).toFixed(2)} GB/s`;
+    rows.push(limited({ name: `one gRPC stream, ${way}`, unit: 'ms/GB', note }, sample, 1000 / STREAM_BAR));
+  }
+  return rows;
+}
+
+/** Whole training steps: two workers against DistributedDataParallel, and against one worker that has nobody to wait for. */
+async function trainingRows(net: keyof typeof NETS): Promise<Row[]> {
+  const { title, steps } = NETS[net];
+  using ddp = await theirs(2, { make: net });
+  using two = await ours(2, { net }, SHARED);
+  using one = await ours(1, { net }, SHARED);
+  const [peer, both, alone] = await inTurns([ddp, two, one], steps);
+  const unit = 'ms';
+  return [
+    compared(
+      { name: `training step, ${title}, 2 workers`, unit, bar: 1 / 1.2, peerName: 'DDP over gloo' },
+      both!,
+      peer!,
+    ),
+    compared(
+      { name: `training step, ${title}, 2 workers beside 1`, unit, bar: 1 / 0.85, peerName: 'one worker' },
+      both!,
+      alone!,
+    ),
+  ];
+}
+
+const groups: Readonly<Record<string, () => Promise<Row[]>>> = {
+  'exchange-2-25': () => exchangeRows(2, 25),
+  'exchange-2-100': () => exchangeRows(2, 100),
+  'exchange-4-25': () => exchangeRows(4, 25),
+  'exchange-4-100': () => exchangeRows(4, 100),
+  stream: streamRows,
+  'training-mlp': () => trainingRows('mlp'),
+  'training-lenet': () => trainingRows('lenet'),
+  'training-resnet20': () => trainingRows('resnet20'),
+};
+
+const rows: Row[] = [];
+for (const [name, measure] of Object.entries(groups))
+  if (name.startsWith(only)) rows.push(...(await measure()));
+report('exchange', rows, versions);
+process.exitCode = rows.every(({ holds }) => holds) ? 0 : 1;
