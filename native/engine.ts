@@ -134,7 +134,8 @@ export interface Optimizer {
   ): void;
   /**
    * One pass from contributions to parameters: next[from..to) = previous[from..to), updated with sum + all parts in their order
-   * (`sum` undefined: from zero). The bits of `accumulate` for each part and one `update`.
+   * (`sum` undefined: from zero). The bits of `accumulate` for each part and one `update`. False where the sum is infinite or not a
+   * number somewhere: `next` and the slots are then of no use any more.
    */
   advance(
     next: Float32Array,
@@ -144,7 +145,7 @@ export interface Optimizer {
     from: number,
     to: number,
     options: UpdateOptions,
-  ): void;
+  ): boolean;
 }
 
 /** One worker's part of a sum: `data` holds the little-endian floats of [from, to), at any alignment. */

@@ -144,7 +144,8 @@ export class ParameterServer implements ExchangeHandlers {
       const bytes = sharedChunks > 0 ? arrays.view(chunk, gradients!.values) : data;
       if (weight > 0) {
         arrays.checkSize(chunk, bytes);
-        arrays.checkFinite(chunk, rank, step, bytes);
+        // What is shared may change until it is summed, so it is looked at then.
+        if (sharedChunks === 0) arrays.checkFinite(chunk, rank, step, bytes);
       }
       const payload = { bytes, shared: sharedChunks > 0 };
       this.#apply({ kind: 'push', epoch, rank, step, chunk, weight, learningRate }, payload);
@@ -210,7 +211,9 @@ export class ParameterServer implements ExchangeHandlers {
         arrays.update(effect.chunk, effect.step, effect.scale, effect.learningRate);
         break;
       case 'reportNorm':
-        this.#report(epoch, { norm: { step: effect.step, blocks: arrays.squares(effect.scale) } });
+        this.#report(epoch, {
+          norm: { step: effect.step, blocks: arrays.squares(effect.step, effect.scale) },
+        });
         break;
       case 'send':
         this.#streams.send(effect.ranks, effect.chunk, effect.step, () =>

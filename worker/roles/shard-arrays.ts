@@ -22,6 +22,11 @@ export interface Payload {
   readonly shared: boolean;
 }
 
+interface Part extends WeightedPart {
+  readonly rank: number;
+  readonly shared: boolean;
+}
+
 /** A copy of all that a checkpoint keeps of a shard. */
 export interface ShardCopy {
   readonly from: number;
@@ -45,7 +50,7 @@ export class ShardArrays {
   /** Chunk -> rank -> what waits for its turn. */
   readonly #held = new Map<number, Map<number, Payload>>();
   /** Chunk -> what is still to be added to its sum, in rank order. */
-  readonly #parts = new Map<number, WeightedPart[]>();
+  readonly #parts = new Map<number, Part[]>();
   /** Chunks whose sum holds something. */
   readonly #begun = new Set<number>();
 
@@ -87,10 +92,7 @@ export class ShardArrays {
   /** Throws GRADIENT_NOT_FINITE: one such value would be in all parameters for ever. */
   checkFinite(index: number, rank: number, step: number, data: Uint8Array): void {
     if (this.#engine.allFinite(data)) return;
-    throw new RuntimeError(
-      'GRADIENT_NOT_FINITE',
-      `gradient of rank ${rank}, step ${step}, chunk ${index}: expected finite values; try a smaller learning rate or clipNorm`,
-    );
+    throw notFinite(`gradient of rank ${rank}`, index, step);
   }
 
   hold(index: number, rank: number, payload: Payload): void {
@@ -107,7 +109,7 @@ export class ShardArrays {
     const payload = this.#held.get(index)?.get(rank);
     this.#held.get(index)?.delete(rank);
     if (!payload || weight === 0) return;
-    this.#parts.get(index)!.push({ data: payload.bytes, weight });
+    this.#parts.get(index)!.push({ data: payload.bytes, weight, rank, shared: payload.shared });
     // Shared memory stays where it is until the update needs it; received bytes are a copy that can go.
     if (!payload.shared) this.#addParts(index);
   }
@@ -120,12 +122,19 @@ export class ShardArrays {
     for (const { data, weight } of parts.splice(0)) this.#engine.accumulate(this.#sum, from, data, weight);
   }
 
-  /** Makes version step + 1 of a chunk. */
+  /** Received bytes were looked at when they came; what is shared can change until it is summed. */
+  #checkShared(index: number, step: number, parts: readonly Part[]): void {
+    for (const { data, rank, shared } of parts) if (shared) this.checkFinite(index, rank, step, data);
+  }
+
+  /** Makes version step + 1 of a chunk. Throws GRADIENT_NOT_FINITE; the shard is then of no use any more. */
   update(index: number, step: number, scale: number, learningRate: number): void {
     const [from, to] = this.#range(index);
     const old = this.#version(step);
     const next = this.#version(step + 1);
+    const parts = this.#parts.get(index) ?? [];
     if (this.chunk(index)!.state) {
+      this.#checkShared(index, step, parts);
       this.#addParts(index);
       // The workers' mean replaces the state; without any sample it stays.
       for (let at = from; at < to; at++) next[at] = scale > 0 ? this.#sum[at]! * scale : old[at]!;
@@ -136,18 +145,29 @@ export class ShardArrays {
       return;
     }
     const sum = this.#begun.has(index) ? this.#sum : undefined;
-    const parts = this.#parts.get(index)?.splice(0) ?? [];
-    this.#optimizer.advance(next, old, sum, parts, from, to, {
+    const finite = this.#optimizer.advance(next, old, sum, parts, from, to, {
       learningRate,
       iteration: step + 1,
       scale,
       ...(this.#clipValue === undefined ? {} : { clipValue: this.#clipValue }),
     });
+    if (!finite) throw this.#overflow(index, step, parts);
+    parts.length = 0;
+  }
+
+  /** Who brought it; nobody where finite values have too large a sum. */
+  #overflow(index: number, step: number, parts: readonly Part[]): RuntimeError {
+    const culprit = parts.find(({ data }) => !this.#engine.allFinite(data));
+    return notFinite(culprit ? `gradient of rank ${culprit.rank}` : 'sum of gradients', index, step);
   }
 
   /** Sums of squares of the trainable blocks, of the gradient times `scale`. */
-  squares(scale: number): number[] {
-    for (const { index, state } of this.shard.chunks) if (!state) this.#addParts(index);
+  squares(step: number, scale: number): number[] {
+    for (const { index, state } of this.shard.chunks) {
+      if (state) continue;
+      this.#checkShared(index, step, this.#parts.get(index) ?? []);
+      this.#addParts(index);
+    }
     const blocks: number[] = [];
     for (let at = 0; at < this.#trainable; at += NORM_BLOCK) {
       const to = Math.min(at + NORM_BLOCK, this.#trainable);
@@ -210,4 +230,11 @@ export class ShardArrays {
     const chunk = this.chunk(index)!;
     return [chunk.from - this.shard.from, chunk.to - this.shard.from];
   }
+}
+
+function notFinite(what: string, chunk: number, step: number): RuntimeError {
+  return new RuntimeError(
+    'GRADIENT_NOT_FINITE',
+    `${what}, step ${step}, chunk ${chunk}: expected finite values; try a smaller learning rate or clipNorm`,
+  );
 }

@@ -84,8 +84,9 @@ Napi::Value Optimizer::advance(const Napi::CallbackInfo& info) {
                             std::to_string(previous.length) + " and " + std::to_string(sum.length));
     }
     const auto parts = parts_of(info[3], static_cast<std::size_t>(to - from) * sizeof(float));
-    optimizer_->advance(next.data, previous.data, sum.data, parts, from, to, update_of(info[6]));
-    return env.Undefined();
+    const bool finite =
+        optimizer_->advance(next.data, previous.data, sum.data, parts, from, to, update_of(info[6]));
+    return Napi::Boolean::New(env, finite);
   });
 }
 

@@ -111,7 +111,7 @@ void Optimizer::update(float* parameters, const float* gradients, std::int64_t f
   apply(parameters + from, gradients + from, from, to, options);
 }
 
-void Optimizer::advance(float* next, const float* previous, const float* sum,
+bool Optimizer::advance(float* next, const float* previous, const float* sum,
                         std::span<const WeightedPart> parts, std::int64_t from, std::int64_t to,
                         const UpdateOptions& options) {
   std::array<float, kBlock> block;
@@ -125,9 +125,11 @@ void Optimizer::advance(float* next, const float* previous, const float* sum,
     for (const WeightedPart& part : parts)
       accumulate(block.data(), part.values + (start - from) * static_cast<std::int64_t>(sizeof(float)), count,
                  part.weight);
+    if (!all_finite(reinterpret_cast<const std::byte*>(block.data()), count)) return false;
     std::copy_n(previous + start, count, next + start);
     apply(next + start, block.data(), start, start + count, options);
   }
+  return true;
 }
 
 // Pointers at element `from`.

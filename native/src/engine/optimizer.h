@@ -58,8 +58,9 @@ class Optimizer {
   /// The same from a sum that is not made yet: elements [from, to) of `next` become those of `previous`,
   /// updated with sum + parts[0] + parts[1] + ... in this order; `sum` may be null (zero), `parts` begin at
   /// `from`. In one pass over blocks that stay in the cache, with the bits of `accumulate` for each part and
-  /// one `update`.
-  void advance(float* next, const float* previous, const float* sum, std::span<const WeightedPart> parts,
+  /// one `update`. False where the sum is infinite or not a number somewhere: the state and `next` are then
+  /// of no use any more.
+  bool advance(float* next, const float* previous, const float* sum, std::span<const WeightedPart> parts,
                std::int64_t from, std::int64_t to, const UpdateOptions& options);
 
  private:

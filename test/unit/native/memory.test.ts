@@ -163,13 +163,22 @@ test('advance has the bits of accumulate and update', () => {
       const next = previous.slice().fill(9, from, to);
       const data = parts.map(({ values, weight }) => ({ data: bytes(values), weight }));
       const optimizer = engine.createOptimizer(spec, length);
-      optimizer.advance(next, previous, withSum ? sum : undefined, data, from, to, options);
+      assert.ok(optimizer.advance(next, previous, withSum ? sum : undefined, data, from, to, options));
       assert.deepEqual(next, expected, `${spec.optimizer} ${from} to ${to}`);
     }
+  const wrong = new Float32Array(5000);
+  wrong[4999] = Number.NaN;
+  const bad = { data: new Uint8Array(wrong.buffer), weight: 1 };
+  const fresh = engine.createOptimizer(specs[0], 5000);
+  const advanced = fresh.advance(wrong.slice(), wrong.slice(), undefined, [bad], 0, 5000, {
+    learningRate: 1,
+    iteration: 1,
+  });
+  assert.equal(advanced, false);
   const optimizer = engine.createOptimizer(specs[0], 16);
   const floats = new Float32Array(16);
   const options = { learningRate: 1, iteration: 1 };
-  const advance = (size: number, to: number): void =>
+  const advance = (size: number, to: number): boolean =>
     optimizer.advance(floats, floats, undefined, [{ data: new Uint8Array(size), weight: 1 }], 0, to, options);
   assert.throws(() => advance(60, 16), { code: 'ENGINE_ARGUMENT', message: /expected 64 bytes, got 60/ });
   assert.throws(() => advance(68, 17), { code: 'ENGINE_ARGUMENT' });

@@ -130,12 +130,14 @@ class Momentum implements Optimizer {
     from: number,
     to: number,
     options: UpdateOptions,
-  ): void {
+  ): boolean {
     const gradients = new Float32Array(to);
     if (sum) gradients.set(sum.subarray(from, to), from);
     for (const { data, weight } of parts) accumulate(gradients, from, data, weight);
+    if (!gradients.every(Number.isFinite)) return false;
     next.set(previous.subarray(from, to), from);
     this.update(next, gradients, from, to, options);
+    return true;
   }
 }
 
