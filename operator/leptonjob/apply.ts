@@ -3,7 +3,7 @@ import type { OperatorConfig } from '../config.ts';
 import { ignoring, isStatus } from '../kube/errors.ts';
 import { CONFIG_MAPS, NETWORK_POLICIES, PODS, SECRETS, SERVICES } from '../kube/objects.ts';
 import { compareVersions } from '../kube/store.ts';
-import { makeCertificates } from './certificates.ts';
+import { generationFrom, makeCertificates } from './certificates.ts';
 import { configMapOf, networkPolicyOf, secretOf, serviceOf } from './children.ts';
 import { Creator, type CreatorOptions } from './create.ts';
 import type { GangTask } from './gang/gang-view.ts';
@@ -13,7 +13,7 @@ import { nextWorkersOf, workersOf } from './job-config.ts';
 import { LEPTON_JOBS } from './names.ts';
 import { childMetadata, type Place } from './ownership.ts';
 import { podOf } from './pod.ts';
-import { identityFrom, type Run, type Runs } from './runs.ts';
+import type { Run, Runs } from './runs.ts';
 import type { World } from './world.ts';
 
 type PodDeletion = Extract<Step, { kind: 'deletePod' }>;
@@ -166,9 +166,10 @@ export class Applier {
         await this.#creator.create(job, run, NETWORK_POLICIES, networkPolicyOf(job));
         return;
       case 'certificates': {
-        const files = await makeCertificates(job.metadata.uid, this.#options.nowMs());
-        if (await this.#creator.create(job, run, SECRETS, secretOf(job, files)))
-          run.identity = identityFrom(files);
+        const generation = run.generations.length;
+        const files = await makeCertificates(job.metadata.uid, this.#options.nowMs(), generation);
+        if (await this.#creator.create(job, run, SECRETS, secretOf(job, files, generation)))
+          run.generations.push(generationFrom(files));
         else await this.#options.runs.findCertificates(job);
       }
     }

@@ -1,8 +1,10 @@
 // The authority of one job and the certificates of its roles: whoever holds one is known as `<role>.<job uid>`. Makes keys; keeps
-// none.
-import { randomBytes, webcrypto } from 'node:crypto';
+// none. Before they expire a later generation is made, by an authority of its own: everybody believes it at once, and shows it when
+// it becomes valid a day later. By then the kubelets have brought it to all pods.
+import { randomBytes, webcrypto, X509Certificate } from 'node:crypto';
 import 'reflect-metadata'; // x509 asks for it
 import * as x509 from '@peculiar/x509';
+import { LATER_GENERATIONS } from './names.ts';
 
 export interface Identity {
   /** PEM. */
@@ -11,15 +13,28 @@ export interface Identity {
   readonly key: string;
 }
 
+/** What the operator has of one generation. */
+export interface Generation extends Identity {
+  readonly validFromMs: number;
+  /** From then on there has to be a later one. */
+  readonly renewAtMs: number;
+}
+
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const DAY_MS = 86_400_000;
 /** Longer than `activeDeadlineSeconds` may be. */
 const VALID_DAYS = 366;
 
 /** Files of the job's secret: ca.crt, and a pair for each role. The authority's key is thrown away: nobody can join later. */
-export async function makeCertificates(jobUid: string, nowMs: number): Promise<Record<string, string>> {
+export async function makeCertificates(
+  jobUid: string,
+  nowMs: number,
+  generation = 0,
+): Promise<Record<string, string>> {
   const keys = await makeKeys();
-  const validity = { notBefore: new Date(nowMs - DAY_MS), notAfter: new Date(nowMs + VALID_DAYS * DAY_MS) };
+  // The first is needed at once, whatever the clocks of the nodes say.
+  const notBefore = new Date(nowMs + (generation === 0 ? -DAY_MS : DAY_MS));
+  const validity = { notBefore, notAfter: new Date(nowMs + VALID_DAYS * DAY_MS) };
   const authority = await x509.X509CertificateGenerator.createSelfSigned({
     ...validity,
     serialNumber: serialNumber(),
@@ -59,6 +74,37 @@ export async function makeCertificates(jobUid: string, nowMs: number): Promise<R
     files[`${role}.key`] = await privatePem(own.privateKey);
   }
   return files;
+}
+
+/** Of the files of a secret. One whose dates nobody can read is never renewed: making another would not help. */
+export function generationFrom(files: Readonly<Record<string, string>>): Generation {
+  const text = (key: string): string => files[key] ?? '';
+  const identity = {
+    authority: text('ca.crt'),
+    certificate: text('operator.crt'),
+    key: text('operator.key'),
+  };
+  try {
+    const { validFrom, validTo } = new X509Certificate(identity.certificate);
+    const renewAtMs = Date.parse(validTo) - (VALID_DAYS * DAY_MS) / 3;
+    return { ...identity, validFromMs: Date.parse(validFrom), renewAtMs };
+  } catch {
+    return { ...identity, validFromMs: Number.NEGATIVE_INFINITY, renewAtMs: Number.POSITIVE_INFINITY };
+  }
+}
+
+/** Whether another one has to be made, or found, after these. */
+export function isIncomplete(generations: readonly Generation[], nowMs: number): boolean {
+  const newest = generations.at(-1);
+  return !newest || (nowMs >= newest.renewAtMs && generations.length <= LATER_GENERATIONS);
+}
+
+/** The newest pair that is valid, and all authorities. Undefined where there is none. */
+export function identityOf(generations: readonly Generation[], nowMs: number): Identity | undefined {
+  const shown = generations.findLast(({ validFromMs }) => validFromMs <= nowMs) ?? generations[0];
+  if (!shown) return undefined;
+  const authority = generations.map((generation) => generation.authority).join('\n');
+  return { authority, certificate: shown.certificate, key: shown.key };
 }
 
 function makeKeys() {

@@ -37,9 +37,13 @@ export function configMapOf(job: LeptonJobObject, workers: number): KubeObject {
   } as KubeObject;
 }
 
-export function secretOf(job: LeptonJobObject, files: Readonly<Record<string, string>>): KubeObject {
+export function secretOf(
+  job: LeptonJobObject,
+  files: Readonly<Record<string, string>>,
+  generation: number,
+): KubeObject {
   return {
-    metadata: childMetadata(job, certificatesName(job.metadata.name)),
+    metadata: childMetadata(job, certificatesName(job.metadata.name, generation)),
     immutable: true,
     type: 'Opaque',
     data: Object.fromEntries(

@@ -21,7 +21,8 @@ export interface LinkOptions {
   /** host:port */
   readonly address: string;
   readonly jobUid: string;
-  readonly identity: Identity;
+  /** For the next connection. */
+  readonly identity: () => Identity;
   readonly nowMs: () => number;
   readonly onReport: (report: Report) => void;
   /** A coordinator that has not said a word by then is asked anew; the real one speaks at once. */
@@ -140,7 +141,7 @@ class Link implements CoordinatorLink {
   }
 
   #connect(): Coordination {
-    this.#client ??= new this.#service(this.address, securityOf(this.#options.identity), {
+    this.#client ??= new this.#service(this.address, securityOf(this.#options.identity()), {
       'grpc.ssl_target_name_override': `server.${this.#options.jobUid}`,
       'grpc.keepalive_time_ms': 60_000,
       'grpc.keepalive_timeout_ms': 20_000,

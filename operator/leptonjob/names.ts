@@ -94,7 +94,11 @@ export const podName = (job: string, role: Role, rank: number): string => `${job
 export const serviceName = (job: string): string => job;
 /** Configs are immutable: another content has another name. */
 export const configName = (job: string, digest: string): string => `${job}-config-${digest}`;
-export const certificatesName = (job: string): string => `${job}-tls`;
+/** Of certificates, after the first. Pods know their names from the beginning: nothing else can be brought into one that runs. */
+export const LATER_GENERATIONS = 2;
+/** Secrets are immutable: certificates that are made later have names of their own. */
+export const certificatesName = (job: string, generation: number): string =>
+  generation === 0 ? `${job}-tls` : `${job}-tls-${generation}`;
 export const networkPolicyName = (job: string): string => job;
 
 export function selectorOf(jobName: string, role?: Role): Readonly<Record<string, string>> {

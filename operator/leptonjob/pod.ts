@@ -8,6 +8,7 @@ import {
   CONTAINER,
   certificatesName,
   configName,
+  LATER_GENERATIONS,
   podName,
   type Role,
   SERVER_PORT,
@@ -138,24 +139,28 @@ function volumesOf(job: LeptonJobObject, place: Place, ownOutput: boolean): Json
       name: 'lepton-job',
       configMap: { name: configName(job.metadata.name, configFor(job, place).digest) },
     },
-    {
-      name: 'lepton-tls',
-      secret: {
-        secretName: certificatesName(job.metadata.name),
-        defaultMode: 0o440,
-        items: tlsItems(place.role),
-      },
-    },
+    { name: 'lepton-tls', projected: { defaultMode: 0o440, sources: tlsSources(job, place.role) } },
     { name: 'lepton-tmp', emptyDir: {} },
     ...(ownOutput ? [{ name: 'lepton-output', emptyDir: {} }] : []),
   ];
 }
 
-function tlsItems(role: Role): Json[] {
+/** As `worker/transport/certificates.ts` looks for them. Later generations come into the pod when they are made. */
+function tlsSources(job: LeptonJobObject, role: Role): Json[] {
+  return Array.from({ length: 1 + LATER_GENERATIONS }, (_, generation) => ({
+    secret: {
+      name: certificatesName(job.metadata.name, generation),
+      items: tlsItems(role, generation === 0 ? '' : `${generation}/`),
+      ...(generation === 0 ? {} : { optional: true }),
+    },
+  }));
+}
+
+function tlsItems(role: Role, folder: string): Json[] {
   return [
-    { key: 'ca.crt', path: 'ca.crt' },
-    { key: `${role}.crt`, path: 'tls.crt' },
-    { key: `${role}.key`, path: 'tls.key' },
+    { key: 'ca.crt', path: `${folder}ca.crt` },
+    { key: `${role}.crt`, path: `${folder}tls.crt` },
+    { key: `${role}.key`, path: `${folder}tls.key` },
   ];
 }
 

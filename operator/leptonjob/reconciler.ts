@@ -7,6 +7,7 @@ import type { KubeApi } from '../kube/api.ts';
 import { isStatus } from '../kube/errors.ts';
 import { PODS, type Resource } from '../kube/objects.ts';
 import { Applier } from './apply.ts';
+import { isIncomplete } from './certificates.ts';
 import { newsOf } from './describe.ts';
 import type { Gangs } from './gang/gangs.ts';
 import type { JobEvent, LeptonJobObject, Plan, Seen } from './job.ts';
@@ -85,7 +86,8 @@ class Reconciler {
   async #certified(job: LeptonJobObject, run: Run): Promise<boolean> {
     const { world, runs } = this.#options;
     const { uid } = job.metadata;
-    if (run.identity) return true;
+    const { nowMs } = this.#options;
+    if (!isIncomplete(run.generations, nowMs())) return true;
     const begun = [world.services, world.configMaps].some((store) => store.group(uid).length > 0);
     return begun && (await runs.findCertificates(job));
   }

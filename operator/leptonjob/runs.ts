@@ -3,7 +3,7 @@
 import type { KubeApi } from '../kube/api.ts';
 import { isStatus } from '../kube/errors.ts';
 import { controllerOf, type Resource, SECRETS, type Stored } from '../kube/objects.ts';
-import type { Identity } from './certificates.ts';
+import { type Generation, generationFrom, identityOf, isIncomplete } from './certificates.ts';
 import { type CoordinatorLink, openLink } from './coordinator-link.ts';
 import type { LeptonJobObject, PodView, Report, Seen } from './job.ts';
 import { certificatesName } from './names.ts';
@@ -11,8 +11,8 @@ import { isReady, type Pod } from './pod-view.ts';
 import { SingleWriter } from './single-writer.ts';
 
 export interface Run {
-  /** The secret is there and ours. */
-  identity?: Identity;
+  /** Of its certificates, oldest first: their secrets are there and ours. */
+  readonly generations: Generation[];
   link?: CoordinatorLink;
   /** By its pod; a line that knocks ever more seldom need not wait longer then. */
   coordinatorReady?: boolean;
@@ -106,6 +106,7 @@ export class Runs {
     const writer = new SingleWriter();
     const run: Run = {
       made: new Map(),
+      generations: [],
       met: { attempt: -1, names: new Set() },
       toldMs: Number.NEGATIVE_INFINITY,
       rejections: 0,
@@ -167,11 +168,11 @@ export class Runs {
     const ready = coordinator !== undefined && isReady(coordinator);
     if (ready && run.coordinatorReady === false) run.link?.hurry();
     run.coordinatorReady = ready;
-    if (run.link || address === undefined || !run.identity) return;
+    if (run.link || address === undefined || run.generations.length === 0) return;
     run.link = openLink({
       address,
       jobUid: job.metadata.uid,
-      identity: run.identity,
+      identity: () => identityOf(run.generations, this.#options.nowMs())!,
       nowMs: this.#options.nowMs,
       onReport: (report) => {
         const before = run.report;
@@ -183,35 +184,35 @@ export class Runs {
     });
   }
 
-  /** Reads the job's secret; false where there is none, or somebody else's. */
+  /** Reads the job's secrets as far as there should be some; false where one is not there, or somebody else's. */
   async findCertificates(job: LeptonJobObject): Promise<boolean> {
-    const run = this.of(job);
-    if (run.identity) return true;
-    const { namespace, name } = job.metadata;
+    const { generations } = this.of(job);
+    while (isIncomplete(generations, this.#options.nowMs())) {
+      const files = await this.#filesOf(job, generations.length);
+      if (!files) return false;
+      generations.push(generationFrom(files));
+    }
+    return true;
+  }
+
+  async #filesOf(job: LeptonJobObject, generation: number): Promise<Record<string, string> | undefined> {
+    const { namespace, name: jobName } = job.metadata;
+    const place = { namespace, name: certificatesName(jobName, generation) };
     try {
-      const secret = await this.#options.api.get<Secret>(SECRETS, {
-        namespace,
-        name: certificatesName(name),
-      });
-      if (controllerOf(secret)?.uid !== job.metadata.uid) return false; // creating it will say so
-      run.identity = identityOf(secret);
-      return true;
+      const secret = await this.#options.api.get<Secret>(SECRETS, place);
+      // Creating it will say whose it is.
+      return controllerOf(secret)?.uid === job.metadata.uid ? filesOf(secret) : undefined;
     } catch (error) {
-      if (isStatus(error, 404)) return false;
+      if (isStatus(error, 404)) return undefined;
       throw error;
     }
   }
 }
 
-export function identityFrom(files: Readonly<Record<string, string>>): Identity {
-  const text = (key: string): string => files[key] ?? '';
-  return { authority: text('ca.crt'), certificate: text('operator.crt'), key: text('operator.key') };
-}
-
-function identityOf({ data = {} }: Secret): Identity {
+function filesOf({ data = {} }: Secret): Record<string, string> {
   const decoded = Object.entries(data).map(([key, value]) => [
     key,
     Buffer.from(value, 'base64').toString('utf8'),
   ]);
-  return identityFrom(Object.fromEntries(decoded));
+  return Object.fromEntries(decoded) as Record<string, string>;
 }

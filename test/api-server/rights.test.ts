@@ -200,12 +200,13 @@ async function gather(fleet: Fleet, of: Resource, gang: string): Promise<void> {
 
 async function noToken(fleet: Fleet): Promise<void> {
   const pods = (await fleet.pods('life')) as unknown as {
-    spec: { automountServiceAccountToken: boolean; volumes: { projected?: unknown }[] };
+    spec: { automountServiceAccountToken: boolean; volumes: { projected?: { sources: object[] } }[] };
   }[];
   assert.equal(pods.length, 3);
   for (const { spec } of pods) {
     assert.equal(spec.automountServiceAccountToken, false);
-    assert.ok(spec.volumes.every(({ projected }) => projected === undefined));
+    const sources = spec.volumes.flatMap(({ projected }) => projected?.sources ?? []);
+    assert.deepEqual([...new Set(sources.flatMap(Object.keys))], ['secret']);
   }
 }
 

@@ -6,11 +6,11 @@ import { before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createServer as createTlsServer } from 'node:tls';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { makeCertificates } from '../../../operator/leptonjob/certificates.ts';
+import { generationFrom, makeCertificates } from '../../../operator/leptonjob/certificates.ts';
 import { type CoordinatorLink, openLink } from '../../../operator/leptonjob/coordinator-link.ts';
 import type { LeptonJobObject, Report } from '../../../operator/leptonjob/job.ts';
 import type { Pod } from '../../../operator/leptonjob/pod-view.ts';
-import { identityFrom, Runs } from '../../../operator/leptonjob/runs.ts';
+import { Runs } from '../../../operator/leptonjob/runs.ts';
 import { Certificates } from '../../../worker/transport/certificates.ts';
 import { listen, type Outbox } from '../../../worker/transport/listener.ts';
 
@@ -179,7 +179,7 @@ function open(address: string, files: Files = own): CoordinatorLink & { heard: R
   const link = openLink({
     address,
     jobUid: UID,
-    identity: identityFrom(files),
+    identity: () => generationFrom(files),
     nowMs: Date.now,
     onReport: (report) => heard.push(report),
     firstWordMs: 300,
@@ -232,7 +232,7 @@ describe('whoever answers', { concurrency: true, timeout: 120_000 }, () => {
       status: { conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }] },
     });
     const run = runs.of(job);
-    run.identity = identityFrom(own);
+    run.generations.push(generationFrom(own));
     runs.connect(job, pod(false));
     await pause(LATE_MS);
     await using _ = stopping(await coordinator(own, (out) => out.write(RUNNING), port));
