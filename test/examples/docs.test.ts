@@ -1,4 +1,5 @@
-// Runs what docs/training-in-typescript.md shows: every block is a whole program, the last two are a module and its job.
+// Runs what the manual shows. docs/training-in-typescript.md: every block is a whole program, the last two are a module and its
+// job. docs/exchange.md: every block is a command.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -56,4 +57,16 @@ test('the module and its manifest train', async () => {
   const { stdout } = await run(process.execPath, args, { cwd: folder, timeout: 120_000 });
   const { status, epochs } = JSON.parse(stdout);
   assert.deepEqual({ status, epochs }, { status: 'Succeeded', epochs: 2 });
+});
+
+test('commands of docs/exchange.md train', async () => {
+  const text = await readFile(join(ROOT, 'docs/exchange.md'), 'utf8');
+  const commands = [...text.matchAll(/```sh\n(.*)\n```/g)].map(([, command]) => command as string);
+  assert.ok(commands.length >= 1, 'the page lost its commands');
+  for (const [i, command] of commands.entries()) {
+    const [program, ...args] = command.split(' ');
+    const all = [...args, '-o', 'json', '--output', join(folder, `exchange-${i}`)];
+    const { stdout } = await run(join(ROOT, program!), all, { cwd: ROOT, timeout: 120_000 });
+    assert.equal(JSON.parse(stdout).status, 'Succeeded', command);
+  }
 });
