@@ -123,10 +123,15 @@ const nameRule: Rule = {
   got: (self) => (self['metadata'] as { name: string }).name,
 };
 
+/** As `serverPlacesOf` counts them. */
+const holders = (self: string): string =>
+  `(has(${self}.spec.worker.minReplicas) ? ${self}.spec.worker.minReplicas : ${self}.spec.worker.replicas)`;
+
 /** Every process of a run is told where each parameter is. Only an API server knows what was there before, and the status. */
 const serversRule: Rule = {
-  cel: "self.spec.parameterServer.replicas == oldSelf.spec.parameterServer.replicas || !has(self.status) || !has(self.status.phase) || self.status.phase == 'Suspended'",
-  message: 'parameterServer.replicas can be changed only while the job is suspended',
+  cel: `self.spec.parameterServer.replicas == oldSelf.spec.parameterServer.replicas && (self.spec.parameterServer.replicas > 0 || ${holders('self')} == ${holders('oldSelf')}) || !has(self.status) || !has(self.status.phase) || self.status.phase == 'Suspended'`,
+  message:
+    'who holds the parameters (parameterServer.replicas; where that is 0, worker.minReplicas, or worker.replicas without it) can be changed only while the job is suspended',
   holds: () => true,
   got: () => '',
 };

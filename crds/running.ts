@@ -87,7 +87,7 @@ export const parameterServerSchema = z
     replicas: whole(0, MOST_SERVERS)
       .default(1)
       .describe(
-        'Number of servers; parameters are split by bytes. 0: each worker serves a part (not on a cluster yet). Can be changed only while the job is suspended',
+        'Number of servers; parameters are split by bytes. 0: workers hold the parameters, those below minReplicas a part each. Can be changed only while the job is suspended',
       ),
     template: templateSchema().exactOptional().describe("Pod template; default: the workers'"),
   })

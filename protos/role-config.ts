@@ -34,6 +34,9 @@ const testingSchema = z.strictObject({
   sharedMemory: z.boolean().default(true),
 });
 
+/** Below the folder of a worker's certificates: those of the server that lives in its process. */
+export const HOSTED_TLS_FOLDER = 'server';
+
 /** How processes of a job know each other. */
 const securitySchema = z.discriminatedUnion('kind', [
   /** Plain connections on the loopback interface. */

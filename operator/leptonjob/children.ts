@@ -1,5 +1,6 @@
 // The objects of a job beside its pods: service, config, certificates, network policy. Pure.
 import type { KubeObject } from '../kube/objects.ts';
+import { hostRole } from './hosting.ts';
 import type { LeptonJobObject } from './job.ts';
 import { jobConfigOf } from './job-config.ts';
 import {
@@ -22,7 +23,7 @@ export function serviceOf(job: LeptonJobObject): KubeObject {
     spec: {
       clusterIP: 'None',
       publishNotReadyAddresses: true,
-      selector: { [LABELS.jobUid]: job.metadata.uid, [LABELS.role]: 'server' },
+      selector: { [LABELS.jobUid]: job.metadata.uid, [LABELS.role]: hostRole(job) },
       ports: [{ name: 'grpc', port: SERVER_PORT, targetPort: SERVER_PORT }],
     },
   } as KubeObject;

@@ -2,8 +2,9 @@
 // how it comes into the pod is not. Pure.
 import { createHash } from 'node:crypto';
 import type { JobConfigInput } from '../../protos/role-config.ts';
+import { hostNames, hostRole } from './hosting.ts';
 import type { LeptonJobObject } from './job.ts';
-import { DEFAULT_OUTPUT, podName, type Role, SERVER_PORT, serviceName } from './names.ts';
+import { DEFAULT_OUTPUT, type Role, SERVER_PORT, serviceName } from './names.ts';
 
 /** Where a pod has its certificates. */
 export const TLS_FOLDER = '/etc/lepton/tls';
@@ -53,16 +54,14 @@ function contentOf(job: LeptonJobObject, workers: number): JobConfigInput {
   const { name, namespace, uid } = job.metadata;
   const { spec } = job;
   const directory = outputFolderOf(job);
-  const servers = Array.from(
-    { length: spec.parameterServer.replicas },
-    (_, rank) => `${podName(name, 'server', rank)}.${serviceName(name)}.${namespace}.svc:${SERVER_PORT}`,
-  );
+  const servers = hostNames(job).map((pod) => `${pod}.${serviceName(name)}.${namespace}.svc:${SERVER_PORT}`);
   const { template: _, ...worker } = spec.worker;
   const { template: _2, ...parameterServer } = spec.parameterServer;
   return {
     job: { name, run: job.status?.run ?? '' },
     workers,
     servers,
+    serversInWorkers: hostRole(job) === 'worker',
     listen: `0.0.0.0:${SERVER_PORT}`,
     security: { kind: 'mutualTls', jobUid: uid, directory: TLS_FOLDER },
     spec: { ...spec, worker: { ...worker, replicas: workers }, parameterServer, suspend: false },

@@ -5,6 +5,7 @@ import { CONFIG_MAPS, NETWORK_POLICIES, type Resource, SERVICES } from '../kube/
 import { acceleratorsLacking } from './accelerators.ts';
 import { patienceOf } from './failure.ts';
 import type { Gangs } from './gang/gangs.ts';
+import { hostRole } from './hosting.ts';
 import type { ChildKind, LeptonJobObject, PodView, Seen } from './job.ts';
 import { jobConfigOf, nextWorkersOf, workersOf } from './job-config.ts';
 import { configName, networkPolicyName, podName, serviceName } from './names.ts';
@@ -116,11 +117,6 @@ export class Observer {
     if (!checked.success)
       return checked.error.issues.map(({ path, message }) => `spec.${path.join('.')}: ${message}`);
     return [
-      ...(job.spec.parameterServer.replicas === 0
-        ? [
-            'spec.parameterServer.replicas: expected at least 1 on a cluster, got 0: parameters in workers are for lepton run',
-          ]
-        : []),
       ...objectionsTo(templateOf(job, 'worker'), config, 'spec.worker.template'),
       ...objectionsTo(templateOf(job, 'server'), config, 'spec.parameterServer.template'),
     ];
@@ -137,7 +133,7 @@ function coordinatorOf(
   pods: readonly Pod[],
   views: readonly PodView[],
 ): Pod | undefined {
-  const name = podName(job.metadata.name, 'server', 0);
+  const name = podName(job.metadata.name, hostRole(job), 0);
   const view = views.find((pod) => pod.name === name);
   if (view?.phase !== 'Running' || view.terminatingSinceMs !== undefined) return undefined;
   return pods.find(({ metadata }) => metadata.name === name);

@@ -1,7 +1,9 @@
 // The pod of one place in a job: the user's template, with what the role needs merged in. Pure.
+import { HOSTED_TLS_FOLDER } from '../../protos/role-config.ts';
 import type { OperatorConfig } from '../config.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import type { Membership } from './gang/backend.ts';
+import { hostsServer } from './hosting.ts';
 import type { LeptonJobObject } from './job.ts';
 import { configFor, outputFolderOf, TLS_FOLDER } from './job-config.ts';
 import {
@@ -36,7 +38,7 @@ export function podOf(
       ...metadata,
       labels: { ...template.metadata?.labels, ...podLabelsOf(job, place), ...gang.labels },
       annotations: {
-        'cluster-autoscaler.kubernetes.io/safe-to-evict': String(place.role === 'worker'),
+        'cluster-autoscaler.kubernetes.io/safe-to-evict': String(!hostsServer(job, place)),
         ...template.metadata?.annotations,
         ...gang.annotations,
       },
@@ -116,7 +118,7 @@ function containerOf(
       readOnlyRootFilesystem: true,
       ...restricted(own['securityContext'] as Json | undefined),
     },
-    ...(role === 'server'
+    ...(hostsServer(job, { role, rank })
       ? {
           ports: [{ name: 'grpc', containerPort: SERVER_PORT }, ...((own['ports'] ?? []) as Json[])],
           readinessProbe: { tcpSocket: { port: SERVER_PORT }, periodSeconds: 2 },
@@ -139,21 +141,29 @@ function volumesOf(job: LeptonJobObject, place: Place, ownOutput: boolean): Json
       name: 'lepton-job',
       configMap: { name: configName(job.metadata.name, configFor(job, place).digest) },
     },
-    { name: 'lepton-tls', projected: { defaultMode: 0o440, sources: tlsSources(job, place.role) } },
+    { name: 'lepton-tls', projected: { defaultMode: 0o440, sources: tlsSources(job, place) } },
     { name: 'lepton-tmp', emptyDir: {} },
     ...(ownOutput ? [{ name: 'lepton-output', emptyDir: {} }] : []),
   ];
 }
 
 /** As `worker/transport/certificates.ts` looks for them. Later generations come into the pod when they are made. */
-function tlsSources(job: LeptonJobObject, role: Role): Json[] {
-  return Array.from({ length: 1 + LATER_GENERATIONS }, (_, generation) => ({
-    secret: {
-      name: certificatesName(job.metadata.name, generation),
-      items: tlsItems(role, generation === 0 ? '' : `${generation}/`),
-      ...(generation === 0 ? {} : { optional: true }),
-    },
-  }));
+function tlsSources(job: LeptonJobObject, place: Place): Json[] {
+  const { role } = place;
+  return Array.from({ length: 1 + LATER_GENERATIONS }, (_, generation) => {
+    const folder = generation === 0 ? '' : `${generation}/`;
+    const beside = role === 'worker' && hostsServer(job, place);
+    return {
+      secret: {
+        name: certificatesName(job.metadata.name, generation),
+        items: [
+          ...tlsItems(role, folder),
+          ...(beside ? tlsItems('server', `${HOSTED_TLS_FOLDER}/${folder}`) : []),
+        ],
+        ...(generation === 0 ? {} : { optional: true }),
+      },
+    };
+  });
 }
 
 function tlsItems(role: Role, folder: string): Json[] {

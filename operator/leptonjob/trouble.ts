@@ -1,6 +1,7 @@
 // Pods that run and are no good all the same: on a sick node, not heard, or holding everybody up. Judged by what is heard now of the
 // very processes that run now: never of one that starts, loads, evaluates or writes a checkpoint. Pure.
 import { type Failure, fits } from './failure.ts';
+import { hostsServer, isCoordinator } from './hosting.ts';
 import type { PodEnd, PodView, Seen, Waits } from './job.ts';
 import type { Role } from './names.ts';
 
@@ -35,10 +36,10 @@ function onSickNodes({ job, nodes }: Seen, running: readonly PodView[]): Failure
   });
 }
 
-function silentCoordinator({ silenceMs, limits, nodes }: Seen, running: readonly PodView[]): Failure[] {
+function silentCoordinator({ job, silenceMs, limits, nodes }: Seen, running: readonly PodView[]): Failure[] {
   if (silenceMs === undefined || silenceMs < limits.heartbeatMs) return [];
   return running
-    .filter((pod) => pod.role === 'server' && pod.rank === 0 && pod.ready)
+    .filter((pod) => isCoordinator(job, pod) && pod.ready)
     .map((pod) => ({ pod, end: silence(pod, silenceMs, 'the operator', nodes) }));
 }
 
@@ -74,8 +75,8 @@ function stalled(seen: Seen, running: readonly PodView[]): Failure[] {
   };
   const slow = slowOf(waits);
   return running
-    .filter(({ role, rank }) =>
-      slow.length > 0 ? role === 'worker' && slow.includes(rank) : role === 'server',
+    .filter((pod) =>
+      slow.length > 0 ? pod.role === 'worker' && slow.includes(pod.rank) : hostsServer(seen.job, pod),
     )
     .map((pod) => ({ pod, end }));
 }

@@ -50,13 +50,6 @@ test(`${HOSTILE.length} hostile templates: each refused by name, no pod is made`
       return { title, names, name: job.metadata.name };
     }),
   );
-  const serverless = await fleet.submit('no-servers', { parameterServer: { replicas: 0 } });
-  const title = 'parameters in workers, which a cluster does not have yet';
-  submitted.push({
-    title,
-    names: /parameterServer.replicas: expected at least 1/,
-    name: serverless.metadata.name,
-  });
   for (const { title, names, name } of submitted) {
     const refused = (seen: LeptonJobObject) => conditionOf(seen, 'Accepted')?.status === 'False';
     const job = await fleet.expect(name, title, refused, 30_000);

@@ -259,6 +259,29 @@ test('the number of parameter servers changes while the job is suspended, and at
   assert.deepEqual([status?.restarts, status?.parameterServer?.replicas], [0, 2]);
 });
 
+test('a job whose workers hold the parameters: worker 0 coordinates, and who holds them stays', async () => {
+  const none = { worker: { replicas: 2, minReplicas: 2 }, parameterServer: { replicas: 0 } };
+  await fleet.submit('holders', none);
+  assert.deepEqual(ranks(await fleet.expectPods('holders', 2)), ['holders-worker-0', 'holders-worker-1']);
+  await fleet.run('holders', { phase: 'Running', step: 7 });
+  const { status } = await fleet.phase('holders', 'Running');
+  assert.deepEqual([status?.parameterServer?.replicas, status?.progress?.step], [0, 7]);
+  const service = await fleet.plane.api.get<Stored & { spec: { selector: Record<string, string> } }>(
+    SERVICES,
+    {
+      namespace: fleet.namespace,
+      name: 'holders',
+    },
+  );
+  assert.equal(service.spec.selector[LABELS.role], 'worker');
+  const more = { worker: { replicas: 2, minReplicas: 1 } };
+  await assert.rejects(fleet.change('holders', more), /only while the job is suspended/);
+  await assert.rejects(fleet.change('holders', { parameterServer: { replicas: 1 } }), /suspended/);
+  const [coordinator] = await fleet.pods('holders');
+  await fleet.end(coordinator!, 0, { phase: 'Succeeded', step: 100 });
+  await fleet.phase('holders', 'Succeeded');
+});
+
 test('a coordinator that does not answer is not waited for for ever', async () => {
   await fleet.submit('deaf');
   await fleet.run('deaf', { phase: 'Running' });

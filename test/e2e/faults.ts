@@ -65,6 +65,24 @@ function containersLost(fixture: () => Fixture): void {
     },
   );
 
+  test('parameters in the workers: the one that coordinates is killed', TIMEOUT, async (context) => {
+    const written = ({ checkpoint }: Status): boolean => (checkpoint?.step ?? 0) >= EVERY;
+    const { status, steps } = await disturbed(
+      fixture(),
+      'no-servers',
+      async (name) => {
+        await fixture().status(name, 'has a checkpoint', written);
+        await killContainer(fixture(), podName(name, 'worker', 0));
+      },
+      ({ spec }) => {
+        spec.parameterServer = { replicas: 0 };
+      },
+    );
+    context.diagnostic(told(status, steps));
+    assert.deepEqual([status.restarts, status.parameterServer?.replicas], [1, 0]);
+    assert.deepEqual([...steps.pods.keys()].sort(), ['worker-0@0', 'worker-0@1', 'worker-1@0']);
+  });
+
   test('an evicted worker: replaced, not counted, no step is undone', TIMEOUT, async (context) => {
     const { status, steps, log } = await disturbed(fixture(), 'worker-evicted', (name) =>
       evict(fixture(), podName(name, 'worker', 0)),
@@ -143,7 +161,8 @@ async function disturbed(
   const status = await fixture.succeeded(name);
   observer.assertOnePodEach();
   assert.equal(await digestOf(output), expected, `${name}: weights`);
-  const log = await fixture.plane.kubectl('logs', podName(name, 'server', 0));
+  const held = (await fixture.job(name)).spec.parameterServer.replicas === 0;
+  const log = await fixture.plane.kubectl('logs', podName(name, held ? 'worker' : 'server', 0));
   await fixture.plane.kubectl('delete', 'leptonjob', name, '--timeout=60s');
   return { status, steps: observer, log };
 }

@@ -2,7 +2,7 @@
 // computes on the engine's thread, so sums have this one.
 import { extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { LastWords, RoleConfig } from '../../protos/role-config.ts';
+import { HOSTED_TLS_FOLDER, type LastWords, type RoleConfig } from '../../protos/role-config.ts';
 import { RuntimeError, type RuntimeErrorCode } from '../protocol/errors.ts';
 
 /** To the thread: bring to an end what is under way. */
@@ -19,9 +19,17 @@ const MODULE = join(import.meta.dirname, `server-thread${extname(import.meta.fil
 /** The server that a worker's process has to run beside it; undefined where it has none. */
 export function hostedBy(config: RoleConfig): RoleConfig | undefined {
   const { role, rank, serversInWorkers, servers } = config;
-  return role === 'worker' && serversInWorkers && rank < servers.length
-    ? { ...config, role: 'server' }
-    : undefined;
+  if (role !== 'worker' || !serversInWorkers || rank >= servers.length) return undefined;
+  const { security } = config;
+  return {
+    ...config,
+    role: 'server',
+    // It has an identity of its own.
+    security:
+      security.kind === 'token'
+        ? security
+        : { ...security, directory: join(security.directory, HOSTED_TLS_FOLDER) },
+  };
 }
 
 export class HostedServer {

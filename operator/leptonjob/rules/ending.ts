@@ -25,8 +25,9 @@ export function tidyUp(seen: Seen, status: LeptonJobStatus): Plan | undefined {
 }
 
 /** The coordinator, or the last words of its process, say that the job is done. */
-export function succeed({ pods, report, nowMs }: Seen, status: LeptonJobStatus): Plan | undefined {
-  const words = coordinatorOf(pods)?.words;
+export function succeed(seen: Seen, status: LeptonJobStatus): Plan | undefined {
+  const { report, nowMs } = seen;
+  const words = coordinatorOf(seen)?.words;
   if (words?.phase !== 'Succeeded' && report?.phase !== 'Succeeded') return undefined;
   return record({ ...finished(status, nowMs, 'Succeeded'), message: 'the model is trained' }, [
     { type: 'Normal', reason: 'Succeeded', message: 'the model is trained' },

@@ -1,5 +1,6 @@
 // Who stands where in a job: the places of a run and the pods that have them. No decisions.
 import type { LeptonJobStatus } from '../../../crds/status.ts';
+import { isCoordinator } from '../hosting.ts';
 import type { PodView, Seen } from '../job.ts';
 import type { Role } from '../names.ts';
 
@@ -19,6 +20,6 @@ export function placedPods(seen: Seen, status: LeptonJobStatus): readonly PodVie
   return seen.pods.filter(({ role, rank }) => role === 'server' || rank < workers);
 }
 
-export function coordinatorOf(pods: readonly PodView[]): PodView | undefined {
-  return pods.find(({ role, rank }) => role === 'server' && rank === 0);
+export function coordinatorOf({ job, pods }: Pick<Seen, 'job' | 'pods'>): PodView | undefined {
+  return pods.find((pod) => isCoordinator(job, pod));
 }

@@ -50,8 +50,8 @@ function isMade({ pods, report }: Seen, { from, to }: Resizing): boolean {
 }
 
 /** There is no coordinator that could be asked, and nothing that could be lost. */
-function hasNotBegun({ pods }: Seen, { progress }: LeptonJobStatus): boolean {
-  const coordinator = coordinatorOf(pods);
+function hasNotBegun(seen: Seen, { progress }: LeptonJobStatus): boolean {
+  const coordinator = coordinatorOf(seen);
   return (progress?.step ?? 0) === 0 && (!coordinator || coordinator.phase === 'Pending');
 }
 
@@ -70,8 +70,9 @@ export function steer(seen: Seen, status: LeptonJobStatus): Step[] {
   return [...ask(seen, status), ...sweep(seen, status)];
 }
 
-function ask({ pods, report, nowMs, limits }: Seen, { worker, resizing }: LeptonJobStatus): Step[] {
-  const coordinator = coordinatorOf(pods);
+function ask(seen: Seen, { worker, resizing }: LeptonJobStatus): Step[] {
+  const { pods, report, nowMs, limits } = seen;
+  const coordinator = coordinatorOf(seen);
   const present = worker?.replicas;
   const trains = report?.workerCount;
   if (coordinator?.phase !== 'Running' || present === undefined) return [];

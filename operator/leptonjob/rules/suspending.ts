@@ -23,7 +23,7 @@ export function stop(seen: Seen, status: LeptonJobStatus): Plan | undefined {
   if (!stopping) return undefined;
   if (pods.length === 0) return record(...stopped(status, stopping.reason, job.spec.worker.replicas, nowMs));
   const leftMs = timeOf(stopping.since, nowMs) + limits.stopMs - nowMs;
-  const coordinator = coordinatorOf(pods);
+  const coordinator = coordinatorOf(seen);
   const answering = coordinator?.phase === 'Running' && coordinator.terminatingSinceMs === undefined;
   if (answering && leftMs > 0) return act(status, [{ kind: 'stopRun' }], Math.min(leftMs, 1000));
   return act(status, deletions(pods, seen), 1000);

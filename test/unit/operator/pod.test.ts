@@ -90,3 +90,28 @@ test('no template takes the pod’s identity: host name, account, restart policy
     ['Never', false, 'job-worker-0'],
   );
 });
+
+test('a worker that holds parameters listens, has both identities, and is not evicted lightly', () => {
+  const { job } = new SmallCluster({
+    worker: { replicas: 3, minReplicas: 2 },
+    parameterServer: { replicas: 0 },
+  });
+  const podAt = (rank: number) =>
+    podOf(job, { role: 'worker', rank, attempt: 0 }, SETTINGS) as unknown as {
+      metadata: { annotations: Record<string, string> };
+      spec: PodSpec & { volumes: { projected?: { sources: { secret: { items: { path: string }[] } }[] } }[] };
+    };
+  const facts = (rank: number) => {
+    const { metadata, spec } = podAt(rank);
+    const sources = spec.volumes.flatMap(({ projected }) => projected?.sources ?? []);
+    const paths = sources.flatMap(({ secret }) => secret.items.map(({ path }) => path));
+    return {
+      listens: spec.containers[0]?.['readinessProbe'] !== undefined,
+      evictable: metadata.annotations['cluster-autoscaler.kubernetes.io/safe-to-evict'],
+      server: paths.includes('server/tls.crt'),
+    };
+  };
+  const holds = { listens: true, evictable: 'false', server: true };
+  assert.deepEqual([0, 1].map(facts), [holds, holds]);
+  assert.deepEqual(facts(2), { listens: false, evictable: 'true', server: false });
+});
