@@ -6,6 +6,7 @@ export const RUNTIME_ERRORS = {
   NOT_READY: 'retry', // the peer has no parameters yet
   STEP_GONE: 'retry', // the asked step is not kept any more
   PEER_LOST: 'retry', // a connection or a call failed
+  STREAM_STUCK: 'retry', // a peer takes nothing of a stream any more
   STALLED: 'end', // nothing moved for the configured time
   STEP_AHEAD: 'end', // a peer pushes a step that cannot have begun
   REPLACED: 'end', // a newer process has this rank

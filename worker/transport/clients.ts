@@ -27,6 +27,7 @@ import { clientOptions } from './options.ts';
 import { callMetadata, channelCredentials, channelIdentity, type Security } from './security.ts';
 import { services } from './services.ts';
 import { errorOf } from './status.ts';
+import { STUCK_MS, Watchdog } from './watchdog.ts';
 
 export interface PeerOptions {
   /** host:port */
@@ -34,6 +35,8 @@ export interface PeerOptions {
   readonly security: Security;
   readonly chunkBytes: number;
   readonly lookup?: Lookup;
+  /** For how long a stream that we write may stand still while messages wait. */
+  readonly stuckMs?: number;
 }
 
 /** A stream that we read: ends once, with or without an error. */
@@ -43,7 +46,10 @@ export interface Incoming<T> {
   cancel(): void;
 }
 
-/** A stream that we write. Messages must stay unchanged until the peer has reacted to them. */
+/**
+ * A stream that we write. Messages must stay unchanged until the peer has reacted to them: what waits is only referred to. A stream
+ * that stands still while messages wait fails with STREAM_STUCK.
+ */
 export interface Outgoing<T> {
   write(message: T): void;
   /** Says that no more will come; resolves when the peer has taken everything. */
@@ -56,11 +62,13 @@ class Peer {
   readonly address: string;
   readonly #line: Line;
   readonly #security: Security;
+  readonly #stuckMs: number;
 
   constructor(service: ServiceClientConstructor, peer: PeerOptions, options: ChannelOptions) {
     const { address, security } = peer;
     this.address = address;
     this.#security = security;
+    this.#stuckMs = peer.stuckMs ?? STUCK_MS;
     const all = { ...options, ...channelIdentity(security) };
     const dial = (target: string) => new service(target, channelCredentials(security), all);
     this.#line = new Line({ address, dial, ...(peer.lookup ? { lookup: peer.lookup } : {}) });
@@ -117,18 +125,30 @@ class Peer {
     const listeners: ((error: RuntimeError) => void)[] = [];
     const done = Promise.withResolvers<void>();
     done.promise.catch(() => {}); // seen by finish() or not at all
-    const call = this.#method(name)(callMetadata(this.#security), (error: unknown) => {
+    const end = (error?: unknown): void => {
       if (over) return;
       over = true;
-      if (!error) return done.resolve();
+      watchdog.stop();
+      if (!error) {
+        done.resolve();
+        return;
+      }
       failure = errorOf(error, this.address);
       done.reject(failure);
       for (const listener of listeners) listener(failure);
-    }) as ClientWritableStream<Q>;
-    call.on('error', () => {}); // the callback above has it
+    };
+    const watchdog = new Watchdog(this.#stuckMs, (waiting) => {
+      const what = `${this.address}: takes nothing of ${name} any more while ${waiting} messages wait`;
+      end(new RuntimeError('STREAM_STUCK', what));
+      call.cancel();
+    });
+    const call = this.#method(name)(callMetadata(this.#security), end) as ClientWritableStream<Q>;
+    call.on('error', () => {}); // the callback has it
     return {
       write: (message) => {
-        if (!over) call.write(message);
+        if (over) return;
+        watchdog.queued();
+        call.write(message, watchdog.left);
       },
       finish: () => {
         if (!over) call.end();
@@ -140,6 +160,7 @@ class Peer {
       },
       cancel: () => {
         over = true;
+        watchdog.stop();
         call.cancel();
       },
     };

@@ -39,8 +39,12 @@ import {
 } from './security.ts';
 import { PROTOCOL, services } from './services.ts';
 import { statusOf } from './status.ts';
+import { STUCK_MS, Watchdog } from './watchdog.ts';
 
-/** The writing half of a server stream. Writes after the end are dropped. */
+/**
+ * The writing half of a server stream. Writes after the end are dropped. Messages must stay unchanged until the peer has reacted to
+ * them: what waits is only referred to. A peer that takes nothing while messages wait loses its connection.
+ */
 export interface Outbox<T> {
   write(message: T): void;
   end(): void;
@@ -80,6 +84,8 @@ export interface ListenerOptions {
   readonly chunkBytes: number;
   /** Processes that may be connected at once. */
   readonly peers: number;
+  /** For how long a stream that we write may stand still while messages wait. */
+  readonly stuckMs?: number;
   readonly exchange: ExchangeHandlers;
   readonly coordination?: CoordinationHandlers;
 }
@@ -102,12 +108,13 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     interceptors: [gate(security, limits)],
   });
   tune(server);
-  const guard = new Guard(security);
+  const connections = new Connections();
+  const guard = new Guard(security, { connections, stuckMs: options.stuckMs ?? STUCK_MS });
   server.addService(services().exchange.service, exchangeOf(options.exchange, guard));
   if (options.coordination)
     server.addService(services().coordination.service, coordinationOf(options.coordination, guard));
   const port = await bind(server, options);
-  watchConnections(server, limits);
+  watchConnections(server, limits, connections);
   return {
     port,
     close: () =>
@@ -173,19 +180,47 @@ function tune(server: Server): void {
   commonServerOptions.handshakeTimeout = PROOF_MS;
 }
 
-function watchConnections(server: Server, limits: Limits): void {
+function watchConnections(server: Server, limits: Limits, connections: Connections): void {
   const { http2Servers } = server as unknown as ServerInternals;
   for (const http2 of http2Servers?.keys() ?? []) {
     http2.on('session', (session: ServerHttp2Session) => session.setLocalWindowSize(DATA_WINDOW));
     limits.watch(http2);
+    connections.watch(http2);
   }
+}
+
+/** By the address at the other end, as calls name it. */
+class Connections {
+  readonly #sessions = new Map<string, ServerHttp2Session>();
+
+  watch(http2: Http2Server): void {
+    http2.on('session', (session: ServerHttp2Session) => {
+      const address = `${session.socket.remoteAddress}:${session.socket.remotePort}`;
+      this.#sessions.set(address, session);
+      session.once('close', () => {
+        if (this.#sessions.get(address) === session) this.#sessions.delete(address);
+      });
+    });
+  }
+
+  /** gRPC has no way to end a stream before what waits on it has been taken. */
+  end(address: string): void {
+    this.#sessions.get(address)?.destroy();
+  }
+}
+
+interface Patience {
+  readonly connections: Connections;
+  readonly stuckMs: number;
 }
 
 class Guard {
   readonly #security: Security;
+  readonly #patience: Patience;
 
-  constructor(security: Security) {
+  constructor(security: Security, patience: Patience) {
     this.#security = security;
+    this.#patience = patience;
   }
 
   check(call: SeenCall & { request?: unknown }, allowed: readonly PeerRole[]): void {
@@ -211,7 +246,7 @@ class Guard {
 
   serverStream<Q, R>(allowed: readonly PeerRole[], handle: (request: Q, out: Outbox<R>) => void) {
     return (call: ServerWritableStream<Q, R>): void => {
-      const outbox = outboxOf(call);
+      const outbox = outboxOf(call, this.#patience);
       try {
         this.check(call, allowed);
         handle(call.request, outbox);
@@ -268,7 +303,7 @@ function inboxOf<T>(call: ServerReadableStream<T, Empty>, finish: (error: unknow
   };
 }
 
-function outboxOf<T>(call: ServerWritableStream<unknown, T>): Outbox<T> {
+function outboxOf<T>(call: ServerWritableStream<unknown, T>, { connections, stuckMs }: Patience): Outbox<T> {
   let open = true;
   const listeners: (() => void)[] = [];
   const close = (): void => {
@@ -276,12 +311,21 @@ function outboxOf<T>(call: ServerWritableStream<unknown, T>): Outbox<T> {
     open = false;
     for (const listener of listeners) listener();
   };
+  const watchdog = new Watchdog(stuckMs, () => {
+    close();
+    connections.end(call.getPeer());
+  });
   call.on('cancelled', close);
   call.on('close', close);
   call.on('error', close);
+  // After the end, too, what waits has to be taken.
+  call.on('cancelled', () => watchdog.stop());
+  call.on('close', () => watchdog.stop());
   return {
     write: (message) => {
-      if (open) call.write(message);
+      if (!open) return;
+      watchdog.queued();
+      call.write(message, watchdog.left);
     },
     end: () => {
       if (open) call.end();

@@ -4,6 +4,7 @@ import {
   type CoordinationHandlers,
   type ExchangeHandlers,
   type Listener,
+  type ListenerOptions,
   listen,
 } from '../../../worker/transport/listener.ts';
 import { newToken } from '../../../worker/transport/token.ts';
@@ -20,6 +21,7 @@ export interface Fixture extends AsyncDisposable {
 export async function startFixture(
   handlers: Partial<ExchangeHandlers>,
   coordination?: Partial<CoordinationHandlers>,
+  options: Pick<ListenerOptions, 'stuckMs'> = {},
 ): Promise<Fixture> {
   const security = { kind: 'token', token: newToken() } as const;
   const listener = await listen({
@@ -27,6 +29,7 @@ export async function startFixture(
     security,
     chunkBytes: CHUNK_BYTES,
     peers: 4,
+    ...options,
     exchange: handlers as ExchangeHandlers,
     ...(coordination ? { coordination: coordination as CoordinationHandlers } : {}),
   });
