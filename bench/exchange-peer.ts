@@ -6,6 +6,7 @@ import { type Engine, type EngineModel, engine, type Memory, type StepOptions } 
 import { type RoleConfigInput, roleConfigSchema } from '../protos/role-config.ts';
 import type { Batch, Dataset } from '../worker/data/dataset.ts';
 import { Random } from '../worker/random/philox.ts';
+import { HostedServer, hostedBy } from '../worker/roles/hosted-server.ts';
 import type { Log } from '../worker/roles/log.ts';
 import { runServer } from '../worker/roles/run-server.ts';
 import { Trainer } from '../worker/roles/trainer.ts';
@@ -149,6 +150,8 @@ const { engine: version, library, isa } = engine.versions;
 say({ version: `${version} (${library}, ${isa})` });
 if (config.role === 'server') await runServer(config, engine, log);
 else {
+  const hosted = hostedBy(config);
+  if (hosted) new HostedServer(hosted);
   const gate = new Gate();
   createInterface({ input: process.stdin }).on('line', (line) =>
     gate.open((JSON.parse(line) as { steps: number }).steps),

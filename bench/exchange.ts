@@ -35,10 +35,17 @@ interface Variant {
   readonly testing: NonNullable<RoleConfigInput['testing']>;
   /** Of the manifest. */
   readonly exchange?: object;
+  /** The workers hold the parameters; otherwise one server does. */
+  readonly inWorkers?: true;
 }
 
 const GRPC: Variant = { name: 'gRPC', bar: 3, testing: { sharedMemory: false } };
 const SHARED: Variant = { name: 'shared memory', bar: 0.25, testing: { sharedMemory: true } };
+const IN_WORKERS: readonly Variant[] = [SHARED, GRPC].map((variant) => ({
+  ...variant,
+  name: `${variant.name}, parameters in the workers`,
+  inWorkers: true,
+}));
 /** Codecs take part as soon as a manifest may ask for them. */
 const CODECS: readonly Variant[] = [
   { ...GRPC, name: 'gRPC, int8', bar: 1.2, exchange: { gradientCodec: 'int8' } },
@@ -103,7 +110,7 @@ async function ours(
   variant: Variant,
 ): Promise<Side> {
   const folder = mkdtempSync(join(tmpdir(), 'lepton-bench-'));
-  const [port] = await freePorts(1);
+  const ports = await freePorts(variant.inWorkers ? workers : 1);
   const peer = (role: 'server' | 'worker', rank: number): Peer => {
     const config: RoleConfigInput = {
       job: { name: 'bench', run: 'bench' },
@@ -111,7 +118,8 @@ async function ours(
       rank,
       attempt: 0,
       workers,
-      servers: [`127.0.0.1:${port}`],
+      servers: ports.map((port) => `127.0.0.1:${port}`),
+      serversInWorkers: variant.inWorkers ?? false,
       security: { kind: 'token', token: 'of a benchmark on one host' },
       spec: specOf(workers, variant.exchange) as RoleConfigInput['spec'],
       seed: 0,
@@ -125,10 +133,10 @@ async function ours(
       PROCESSORS,
     );
   };
-  const server = peer('server', 0);
+  const servers = variant.inWorkers ? [] : [peer('server', 0)];
   const side = new Side(
     Array.from({ length: workers }, (_, rank) => peer('worker', rank)),
-    [server],
+    servers,
     () => rmSync(folder, { recursive: true, force: true }),
   );
   versions.lepton = await side.ready();
@@ -163,14 +171,19 @@ async function inTurns(sides: readonly Side[], steps: number): Promise<Sample[]>
 async function exchangeRows(workers: number, mebibytes: number): Promise<Row[]> {
   using stack = new DisposableStack();
   const floats = (mebibytes * MiB) / 4;
-  const variants = [SHARED, GRPC, ...CODECS];
+  const variants = [SHARED, GRPC, ...IN_WORKERS, ...CODECS];
   const gloo = stack.use(await theirs(workers, { floats }));
   const sides: Side[] = [gloo];
   for (const variant of variants) sides.push(stack.use(await ours(workers, { floats }, variant)));
   const [peer, ...samples] = await inTurns(sides, Math.max(4, Math.round(400 / mebibytes)));
-  const floorMs = (1000 * SOCKET_SECONDS_PER_GB * 2 * workers * mebibytes * MiB) / 1e9 / cpus().length;
-  return variants.map(({ name, bar, testing, exchange }, index) =>
-    compared(
+  // A worker that holds its part sends it to nobody.
+  const floorMs = ({ inWorkers }: Variant): number => {
+    const ways = 2 * (inWorkers ? workers - 1 : workers);
+    return (1000 * SOCKET_SECONDS_PER_GB * ways * mebibytes * MiB) / 1e9 / cpus().length;
+  };
+  return variants.map((variant, index) => {
+    const { name, bar, testing, exchange } = variant;
+    return compared(
       {
         name: `exchange of ${mebibytes} MiB, ${workers} workers, ${name}`,
         unit: 'ms',
@@ -179,12 +192,12 @@ async function exchangeRows(workers: number, mebibytes: number): Promise<Row[]> 
         note:
           testing.sharedMemory || exchange
             ? 'update included; gloo makes none'
-            : `update included; what sockets alone would take: ${(floorMs / samples[index]!.median).toFixed(2)} of it`,
+            : `update included; what sockets alone would take: ${(floorMs(variant) / samples[index]!.median).toFixed(2)} of it`,
       },
       samples[index]!,
       peer!,
-    ),
-  );
+    );
+  });
 }
 
 /** Milliseconds that one stream takes for a GB. */
