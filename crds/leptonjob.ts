@@ -2,11 +2,12 @@
 // and every check are made from it. Nothing is accepted that nothing acts on.
 import { z } from 'zod';
 import { dataSourceSchema } from './data-source.ts';
+import { exchangeSchema, type GradientCodecChoice } from './exchange.ts';
 import { path, text, whole } from './fields.ts';
 import { layerSchema } from './layers.ts';
 import { atMostOneOf, exactlyOneOf, type Rule, unchanged, withRules } from './rules.ts';
 import { parameterServerSchema, runningFields, workerSchema } from './running.ts';
-import { trainingSchema } from './training.ts';
+import { type OptimizerChoice, trainingSchema } from './training.ts';
 
 export const GROUP = 'lepton.ai';
 export const VERSION = 'v1alpha1';
@@ -57,13 +58,6 @@ const dataSchema = withRules(
   atMostOneOf('evaluate', 'validationSplit'),
 );
 
-const consistencySchema = z.strictObject({
-  mode: z
-    .enum(['bulkSynchronous'])
-    .default('bulkSynchronous')
-    .describe('bulkSynchronous: every step waits for the gradients of all workers'),
-});
-
 const dataUnlessProgram: Rule = {
   cel: 'has(self.data) || has(self.model.program)',
   message: 'expected data, which only model.program may supply itself',
@@ -72,16 +66,25 @@ const dataUnlessProgram: Rule = {
   got: () => 'none',
 };
 
+/** A velocity in the workers and another in the servers would be momentum twice. */
+const momentumOnce: Rule = {
+  cel: '!has(self.exchange.gradientCodec) || !has(self.exchange.gradientCodec.topK) || self.exchange.gradientCodec.topK.momentum == 0.0 || (has(self.training.optimizer.sgd) && self.training.optimizer.sgd.momentum == 0.0)',
+  message: 'expected gradientCodec.topK.momentum only with optimizer sgd of momentum 0',
+  holds: (self) => {
+    const { gradientCodec } = self['exchange'] as { gradientCodec?: GradientCodecChoice };
+    const { optimizer } = self['training'] as { optimizer: OptimizerChoice };
+    return !gradientCodec?.topK?.momentum || optimizer.sgd?.momentum === 0;
+  },
+  got: (self) => Object.keys((self['training'] as { optimizer: object }).optimizer).join(),
+};
+
 export const leptonJobSpecSchema = withRules(
   z
     .strictObject({
       model: modelSchema,
       data: dataSchema.exactOptional(),
       training: trainingSchema,
-      exchange: z
-        .strictObject({ consistency: consistencySchema.prefault({}).describe('What a step waits for') })
-        .prefault({})
-        .describe('How workers exchange gradients'),
+      exchange: exchangeSchema,
       worker: workerSchema.prefault({}),
       parameterServer: parameterServerSchema.prefault({}),
       checkpoint: z
@@ -110,6 +113,7 @@ export const leptonJobSpecSchema = withRules(
     })
     .describe('What the job should do'),
   dataUnlessProgram,
+  momentumOnce,
   unchanged('managedBy', 'model', 'training', 'exchange'),
 );
 
@@ -164,6 +168,7 @@ export type LeptonJobSpec = LeptonJob['spec'];
 export type ModelSpec = LeptonJobSpec['model'];
 
 export type { DataFormat, DataSource } from './data-source.ts';
+export type { GradientCodecChoice } from './exchange.ts';
 export type { InitializerName, LayerKind, LayerSpec } from './layers.ts';
 export { onlyEntry } from './rules.ts';
 export type { LossName, MetricName, OptimizerChoice, ScheduleChoice, TrainingSpec } from './training.ts';

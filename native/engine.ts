@@ -225,6 +225,8 @@ export interface Engine {
     wire: Uint8Array,
     ratio?: number,
   ): number;
+  /** Whether the bytes can be `count` encoded values: their length, and numbers that are finite. */
+  isEncoded(codec: CodecName, wire: Uint8Array, count: number): boolean;
   /** target[at..at+count) = the decoded values. Throws ENGINE_WIRE, having written nothing, when the bytes cannot be theirs. */
   decode(codec: CodecName, wire: Uint8Array, target: Float32Array, at: number, count: number): void;
   /** sum[at..at+count) += weight * the decoded values. Throws ENGINE_WIRE as `decode` does. */
@@ -270,6 +272,7 @@ interface Addon {
   readonly Encoder: new (spec: CodecSpec, length: number) => Encoder;
   readonly encodedBytes: Engine['encodedBytes'];
   readonly encodeDifference: Engine['encodeDifference'];
+  readonly isEncoded: Engine['isEncoded'];
   readonly decode: Engine['decode'];
   readonly decodeAccumulate: Engine['decodeAccumulate'];
   readonly accumulate: Engine['accumulate'];
@@ -396,6 +399,7 @@ export const engine: Engine = {
   createEncoder: (spec, length) => new addon.Encoder(spec, length),
   encodedBytes: addon.encodedBytes,
   encodeDifference: addon.encodeDifference,
+  isEncoded: addon.isEncoded,
   decode: addon.decode,
   decodeAccumulate: addon.decodeAccumulate,
   accumulate: addon.accumulate,

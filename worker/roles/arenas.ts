@@ -1,8 +1,10 @@
 // A worker's memory of one session: two versions of the parameters, version v in place v mod 2, and its gradients. What a server
 // on the same host owns is seen where it lies; the rest is written here. Sends nothing.
-import type { ArenaLayout, Engine, Memory, PagedArena, Segment } from '../../native/engine.ts';
+import type { ArenaLayout, CodecName, Engine, Memory, PagedArena, Segment } from '../../native/engine.ts';
 import { type Chunk, type Shard, strideOf } from '../protocol/chunks.ts';
+import { RuntimeError } from '../protocol/errors.ts';
 import type { SharedMemory } from '../transport/messages.ts';
+import type { Encoded } from './gradient-codec.ts';
 import { openShared, segmentOf, sharedAs } from './shared-memory.ts';
 
 export class Arenas {
@@ -39,12 +41,30 @@ export class Arenas {
     return true;
   }
 
-  gradientBytes(chunk: Chunk): Uint8Array {
-    return bytesOf(this.gradients, chunk);
+  /** Throws BAD_MESSAGE. */
+  write(chunk: Chunk, step: number, data: Uint8Array): void {
+    const target = bytesOf(this.parameters(step), chunk);
+    if (data.byteLength !== target.byteLength)
+      throw new RuntimeError(
+        'BAD_MESSAGE',
+        `parameters of chunk ${chunk.index}: expected ${target.byteLength} bytes, got ${data.byteLength}`,
+      );
+    target.set(data);
   }
 
-  parameterBytes(chunk: Chunk, step: number): Uint8Array {
-    return bytesOf(this.parameters(step), chunk);
+  /** Makes a chunk's version `step` of the version before and what was sent of the difference. Throws BAD_MESSAGE. */
+  add({ from, to }: Chunk, step: number, { codec, data }: Encoded): void {
+    const target = this.parameters(step).values;
+    target.set(this.parameters(step - 1).values.subarray(from, to), from);
+    try {
+      this.#engine.decodeAccumulate(codec as CodecName, data, target, from, to - from, 1);
+    } catch (cause) {
+      throw new RuntimeError('BAD_MESSAGE', `parameters: ${(cause as Error).message}`, { cause });
+    }
+  }
+
+  gradientBytes(chunk: Chunk): Uint8Array {
+    return bytesOf(this.gradients, chunk);
   }
 }
 

@@ -54,7 +54,7 @@ interface Loaded {
 }
 
 const NO_DATA = new Uint8Array(0);
-const NO_PAYLOAD: Payload = { bytes: NO_DATA, shared: false };
+const NO_PAYLOAD: Payload = { bytes: NO_DATA, codec: '', shared: false };
 
 export class ParameterServer implements ExchangeHandlers {
   readonly #options: ParameterServerOptions;
@@ -125,7 +125,7 @@ export class ParameterServer implements ExchangeHandlers {
         this.#loaded?.arrays.checkSize(initial.chunk, data);
         this.#apply(
           { kind: 'initialize', epoch, rank, chunk: initial.chunk },
-          { bytes: data, shared: false },
+          { bytes: data, codec: '', shared: false },
         );
       } else throw new RuntimeError('BAD_MESSAGE', 'push: expected gradient, initial or record');
     });
@@ -133,7 +133,7 @@ export class ParameterServer implements ExchangeHandlers {
 
   /** One chunk in the message, or several in memory that both see. */
   #pushed({ epoch, rank, step, gradient, data }: PushMessage, { gradients }: Session): void {
-    const { chunk: first, weight, learningRate, sharedChunks = 0 } = gradient!;
+    const { chunk: first, weight, learningRate, codec = '', sharedChunks = 0 } = gradient!;
     const { arrays } = this.#loaded!;
     if (sharedChunks > 0 && !gradients)
       throw new RuntimeError(
@@ -141,13 +141,11 @@ export class ParameterServer implements ExchangeHandlers {
         `push of rank ${rank}: expected data, got chunks of memory that is not shared`,
       );
     for (let chunk = first; chunk < first + Math.max(1, sharedChunks); chunk++) {
-      const bytes = sharedChunks > 0 ? arrays.view(chunk, gradients!.values) : data;
-      if (weight > 0) {
-        arrays.checkSize(chunk, bytes);
-        // What is shared may change until it is summed, so it is looked at then.
-        if (sharedChunks === 0) arrays.checkFinite(chunk, rank, step, bytes);
-      }
-      const payload = { bytes, shared: sharedChunks > 0 };
+      const payload: Payload =
+        sharedChunks > 0
+          ? { bytes: arrays.view(chunk, gradients!.values), codec: '', shared: true }
+          : { bytes: data, codec, shared: false };
+      if (weight > 0) arrays.checkGradient(chunk, rank, step, payload);
       this.#apply({ kind: 'push', epoch, rank, step, chunk, weight, learningRate }, payload);
     }
     this.#streams.flush();
@@ -216,8 +214,11 @@ export class ParameterServer implements ExchangeHandlers {
         });
         break;
       case 'send':
+        // Who pulls anew has no version before.
         this.#streams.send(effect.ranks, effect.chunk, effect.step, () =>
-          arrays.bytes(effect.chunk, effect.step),
+          cause.kind === 'pull'
+            ? { codec: '', data: arrays.bytes(effect.chunk, effect.step) }
+            : arrays.news(effect.chunk, effect.step),
         );
         break;
       case 'complete':
@@ -239,7 +240,7 @@ export class ParameterServer implements ExchangeHandlers {
     this.#copies = [];
     this.#streams.endAll();
     const plan = parsePlan(text);
-    const { layout, optimizer, clip } = plan;
+    const { layout, optimizer, clip, gradientCodec } = plan;
     const { trainableLength } = layout;
     const shard = planShards(planChunks(layout, chunkLength), servers)[index]!;
     const arrays = new ShardArrays(engine, {
@@ -248,6 +249,7 @@ export class ParameterServer implements ExchangeHandlers {
       optimizer,
       clipValue: clip.value,
       sharedMemory: this.#options.sharedMemory,
+      gradientCodec,
     });
     const exchange = new Exchange({ workers, chunks: shard.chunks, clipByNorm: clip.norm !== undefined });
     const step =

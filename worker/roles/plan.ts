@@ -5,10 +5,12 @@ import { z } from 'zod';
 import type { ArenaLayout, OptimizerSpec } from '../../native/engine.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Work } from '../protocol/pace.ts';
+import type { GradientCodec } from './gradient-codec.ts';
 
 export interface Plan extends Work {
   readonly layout: ArenaLayout;
   readonly optimizer: OptimizerSpec;
+  readonly gradientCodec?: GradientCodec;
   readonly clip: { readonly norm?: number; readonly value?: number };
   /** Names of the sums of each share, the loss first. */
   readonly metrics: readonly string[];
@@ -33,6 +35,14 @@ const planSchema = z.object({
     length: count,
   }),
   optimizer: z.looseObject({ optimizer: z.string() }),
+  gradientCodec: z
+    .object({
+      codec: z.enum(['bfloat16', 'int8', 'oneBit', 'topK']),
+      momentum: z.number().min(0).lt(1).optional(),
+      ratio: z.number().gt(0).max(1).optional(),
+      warmupSteps: count.optional(),
+    })
+    .optional(),
   clip: z.object({ norm: z.number().positive().optional(), value: z.number().positive().optional() }),
   metrics: z.array(z.string()).min(1),
   trainSamples: count,

@@ -10,6 +10,7 @@ import { type DelayOptions, delayed } from '../transport/delay.ts';
 import type { Parameters, PullMessage, PushMessage } from '../transport/messages.ts';
 import { PROTOCOL } from '../transport/services.ts';
 import type { Arenas } from './arenas.ts';
+import type { Encoded, GradientEncoder } from './gradient-codec.ts';
 
 export interface SessionOptions {
   /** By index. */
@@ -20,6 +21,8 @@ export interface SessionOptions {
   readonly chunkLength: number;
   /** Gradients are read from `pushFrom` on until the next step is ready. */
   readonly arenas: Arenas;
+  /** Where the job asks for a codec. */
+  readonly encoder?: GradientEncoder;
   readonly callMs: number;
   /** Longest time without any message while waiting for a step. */
   readonly stallMs: number;
@@ -32,6 +35,8 @@ export interface Share {
   /** Samples / batch size. */
   readonly weight: number;
   readonly learningRate: number;
+  /** A checkpoint follows: nothing is kept back by a codec. */
+  readonly flush: boolean;
 }
 
 export interface Ready {
@@ -40,6 +45,7 @@ export interface Ready {
 }
 
 const NO_DATA = new Uint8Array(0);
+const NOTHING: Encoded = { codec: '', data: NO_DATA };
 
 export class Session {
   readonly #options: SessionOptions;
@@ -185,11 +191,19 @@ export class Session {
     }
   }
 
-  #push(server: number, chunk: number, { step, weight, learningRate }: Share, sharedChunks: number): void {
-    const { epoch, rank, arenas } = this.#options;
-    const data = sharedChunks === 0 && weight > 0 ? arenas.gradientBytes(this.#chunks[chunk]!) : NO_DATA;
-    const gradient = { chunk, weight, learningRate, sharedChunks };
+  #push(server: number, chunk: number, share: Share, sharedChunks: number): void {
+    const { epoch, rank } = this.#options;
+    const { step, weight, learningRate } = share;
+    const { codec, data } =
+      sharedChunks === 0 && weight > 0 ? this.#encoded(this.#chunks[chunk]!, share) : NOTHING;
+    const gradient = { chunk, weight, learningRate, codec, sharedChunks };
     this.#pushes.get(server)?.write({ epoch, rank, step, gradient, data });
+  }
+
+  #encoded(chunk: Chunk, { step, flush }: Share): Encoded {
+    const { arenas, encoder } = this.#options;
+    const encoded = encoder?.encode(arenas.gradients.values, chunk, step, flush);
+    return encoded ?? { codec: '', data: arenas.gradientBytes(chunk) };
   }
 
   #receive({ step, parameters, begin, data }: PullMessage): void {
@@ -199,20 +213,21 @@ export class Session {
     else if (parameters) this.#received(step, parameters, data);
   }
 
-  #received(step: number, { chunk: first, sharedChunks = 0 }: Parameters, data: Uint8Array): void {
+  #received(step: number, parameters: Parameters, data: Uint8Array): void {
+    const { chunk: first, codec = '', sharedChunks = 0 } = parameters;
     const end = Math.min(first + Math.max(1, sharedChunks), this.#chunks.length);
     for (let chunk = first; chunk < end; chunk++)
-      this.#apply({ kind: 'chunk', chunk, step }, sharedChunks > 0 ? undefined : data);
+      this.#apply({ kind: 'chunk', chunk, step }, sharedChunks > 0 ? undefined : { codec, data });
   }
 
-  #apply(message: GatherMessage, data?: Uint8Array): void {
-    for (const effect of this.#gather.step(message)) this.#carryOut(effect, data);
+  #apply(message: GatherMessage, encoded?: Encoded): void {
+    for (const effect of this.#gather.step(message)) this.#carryOut(effect, encoded);
   }
 
-  #carryOut(effect: GatherEffect, data: Uint8Array | undefined): void {
+  #carryOut(effect: GatherEffect, encoded: Encoded | undefined): void {
     switch (effect.kind) {
       case 'write':
-        if (data) this.#write(effect.chunk, effect.step, data);
+        if (encoded) this.#write(effect.chunk, effect.step, encoded);
         break;
       case 'ready':
         this.#ready = { step: effect.step, directive: effect.directive };
@@ -221,16 +236,18 @@ export class Session {
     }
   }
 
-  #write(index: number, step: number, data: Uint8Array): void {
-    const target = this.#options.arenas.parameterBytes(this.#chunks[index]!, step);
-    if (this.#seen.has(this.#owners[index]!) || data.byteLength !== target.byteLength)
-      this.fail(
-        new RuntimeError(
-          'BAD_MESSAGE',
-          `parameters of chunk ${index}: expected ${target.byteLength} bytes where they are not shared, got ${data.byteLength}`,
-        ),
-      );
-    else target.set(data);
+  #write(index: number, step: number, encoded: Encoded): void {
+    const { arenas } = this.#options;
+    const chunk = this.#chunks[index]!;
+    try {
+      if (this.#seen.has(this.#owners[index]!))
+        throw new RuntimeError('BAD_MESSAGE', `parameters of chunk ${index}: they are shared, got data`);
+      if (encoded.codec === '') arenas.write(chunk, step, encoded.data);
+      else arenas.add(chunk, step, encoded);
+    } catch (error) {
+      if (!(error instanceof RuntimeError)) throw error;
+      this.fail(error);
+    }
   }
 
   /** Servers that own chunks, and server 0, which says when steps begin. */

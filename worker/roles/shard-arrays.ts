@@ -1,8 +1,17 @@
 // The numbers of one shard: two versions of its parameters, the sum of gradients, the optimizer's slots. No protocol.
-import type { Engine, Optimizer, OptimizerSpec, Segment, WeightedPart } from '../../native/engine.ts';
+import type {
+  CodecName,
+  Engine,
+  Optimizer,
+  OptimizerSpec,
+  Segment,
+  UpdateOptions,
+  WeightedPart,
+} from '../../native/engine.ts';
 import { type Chunk, NORM_BLOCK, type Shard, strideOf } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { SharedMemory } from '../transport/messages.ts';
+import { type Encoded, type GradientCodec, ratioAt } from './gradient-codec.ts';
 import { segmentOf, sharedAs } from './shared-memory.ts';
 
 export interface ShardArraysOptions {
@@ -13,18 +22,29 @@ export interface ShardArraysOptions {
   readonly clipValue?: number | undefined;
   /** Whether others on this host may see the parameters. */
   readonly sharedMemory: boolean;
+  /** What contributions may come in, and answers then go in. */
+  readonly gradientCodec?: GradientCodec | undefined;
 }
 
-/** The little-endian floats of one chunk, as a worker brought them. */
+/** The values of one chunk, as a worker brought them: little-endian floats, or those of a codec. */
 export interface Payload {
   readonly bytes: Uint8Array;
+  readonly codec: CodecName | '';
   /** In memory of the worker, who leaves it alone until the step is over; otherwise received, and ours. */
   readonly shared: boolean;
 }
 
+/** A part of a sum, in floats or in a codec. */
 interface Part extends WeightedPart {
+  readonly codec: CodecName | '';
   readonly rank: number;
   readonly shared: boolean;
+}
+
+/** How a chunk's answer goes, and how many contributions came so. */
+interface Answer {
+  readonly codec: CodecName;
+  readonly contributions: number;
 }
 
 /** A copy of all that a checkpoint keeps of a shard. */
@@ -51,11 +71,19 @@ export class ShardArrays {
   readonly #held = new Map<number, Map<number, Payload>>();
   /** Chunk -> what is still to be added to its sum, in rank order. */
   readonly #parts = new Map<number, Part[]>();
+  /** Chunk -> how received contributions to its sum came. */
+  readonly #codecs = new Map<number, (CodecName | '')[]>();
+  readonly #gradientCodec: GradientCodec | undefined;
+  /** Where a codec is used, versions are what workers have of the parameters; these are the parameters. Valid for chunks in `#apart`. */
+  readonly #exact: Float32Array;
+  readonly #apart = new Set<number>();
+  /** Chunk -> its newest version as what was added to the one before. */
+  readonly #differences = new Map<number, Encoded & { readonly step: number }>();
   /** Chunks whose sum holds something. */
   readonly #begun = new Set<number>();
 
   constructor(engine: Engine, options: ShardArraysOptions) {
-    const { shard, trainableLength, optimizer, clipValue, sharedMemory } = options;
+    const { shard, trainableLength, optimizer, clipValue, sharedMemory, gradientCodec } = options;
     const length = shard.to - shard.from;
     this.shard = shard;
     this.#engine = engine;
@@ -66,6 +94,8 @@ export class ShardArrays {
     const versions = this.#segment?.values ?? new Float32Array(2 * stride);
     this.#versions = [versions.subarray(0, length), versions.subarray(stride, stride + length)];
     this.#sum = new Float32Array(length);
+    this.#gradientCodec = gradientCodec;
+    this.#exact = new Float32Array(gradientCodec ? length : 0);
     this.#optimizer = engine.createOptimizer(optimizer, this.#trainable);
   }
 
@@ -75,6 +105,29 @@ export class ShardArrays {
 
   chunk(index: number): Chunk | undefined {
     return this.shard.chunks[index - (this.shard.chunks[0]?.index ?? 0)];
+  }
+
+  /** Throws BAD_MESSAGE and GRADIENT_NOT_FINITE, as a contribution of this chunk must be in the job's codec or in none. */
+  checkGradient(index: number, rank: number, step: number, { codec, bytes, shared }: Payload): void {
+    if (codec === '') {
+      this.checkSize(index, bytes);
+      // What is shared may change until it is summed, so it is looked at then.
+      if (!shared) this.#checkFinite(index, rank, step, bytes);
+      return;
+    }
+    const chunk = this.chunk(index);
+    if (!chunk) return; // the exchange refuses it with the reason
+    const ours = this.#gradientCodec?.codec;
+    if (codec !== ours || chunk.state)
+      throw new RuntimeError(
+        'BAD_MESSAGE',
+        `gradient of rank ${rank}, chunk ${index}: expected ${chunk.state ? 'floats' : (ours ?? 'floats')}, got ${codec}`,
+      );
+    if (!this.#engine.isEncoded(codec, bytes, chunk.to - chunk.from))
+      throw new RuntimeError(
+        'BAD_MESSAGE',
+        `gradient of rank ${rank}, chunk ${index}: expected ${chunk.to - chunk.from} values of ${codec}, got ${bytes.byteLength} bytes that are not`,
+      );
   }
 
   /** Throws BAD_MESSAGE when the data cannot be this chunk's. */
@@ -90,7 +143,7 @@ export class ShardArrays {
   }
 
   /** Throws GRADIENT_NOT_FINITE: one such value would be in all parameters for ever. */
-  checkFinite(index: number, rank: number, step: number, data: Uint8Array): void {
+  #checkFinite(index: number, rank: number, step: number, data: Uint8Array): void {
     if (this.#engine.allFinite(data)) return;
     throw notFinite(`gradient of rank ${rank}`, index, step);
   }
@@ -105,13 +158,17 @@ export class ShardArrays {
     if (first) {
       this.#begun.delete(index);
       this.#parts.set(index, []);
+      this.#codecs.set(index, []);
     }
     const payload = this.#held.get(index)?.get(rank);
     this.#held.get(index)?.delete(rank);
     if (!payload || weight === 0) return;
-    this.#parts.get(index)!.push({ data: payload.bytes, weight, rank, shared: payload.shared });
+    const { bytes, codec, shared } = payload;
+    this.#parts.get(index)!.push({ data: bytes, codec, weight, rank, shared });
     // Shared memory stays where it is until the update needs it; received bytes are a copy that can go.
-    if (!payload.shared) this.#addParts(index);
+    if (shared) return;
+    this.#codecs.get(index)!.push(codec);
+    this.#addParts(index);
   }
 
   #addParts(index: number): void {
@@ -119,12 +176,14 @@ export class ShardArrays {
     const parts = this.#parts.get(index) ?? [];
     if (!this.#begun.has(index)) this.#sum.fill(0, from, to);
     this.#begun.add(index);
-    for (const { data, weight } of parts.splice(0)) this.#engine.accumulate(this.#sum, from, data, weight);
+    for (const { data, codec, weight } of parts.splice(0))
+      if (codec === '') this.#engine.accumulate(this.#sum, from, data, weight);
+      else this.#engine.decodeAccumulate(codec, data, this.#sum, from, to - from, weight);
   }
 
   /** Received bytes were looked at when they came; what is shared can change until it is summed. */
   #checkShared(index: number, step: number, parts: readonly Part[]): void {
-    for (const { data, rank, shared } of parts) if (shared) this.checkFinite(index, rank, step, data);
+    for (const { data, rank, shared } of parts) if (shared) this.#checkFinite(index, rank, step, data);
   }
 
   /** Makes version step + 1 of a chunk. Throws GRADIENT_NOT_FINITE; the shard is then of no use any more. */
@@ -140,19 +199,60 @@ export class ShardArrays {
       for (let at = from; at < to; at++) next[at] = scale > 0 ? this.#sum[at]! * scale : old[at]!;
       return;
     }
-    if (scale === 0) {
-      next.set(old.subarray(from, to), from);
-      return;
-    }
-    const sum = this.#begun.has(index) ? this.#sum : undefined;
-    const finite = this.#optimizer.advance(next, old, sum, parts, from, to, {
+    const options = {
       learningRate,
       iteration: step + 1,
       scale,
       ...(this.#clipValue === undefined ? {} : { clipValue: this.#clipValue }),
-    });
-    if (!finite) throw this.#overflow(index, step, parts);
-    parts.length = 0;
+    };
+    const codecs = this.#codecs.get(index) ?? [];
+    const codec = codecs.every((one) => one === codecs[0]) ? codecs[0] : '';
+    if (codec) this.#updateApart(index, step, options, { codec, contributions: codecs.length });
+    else if (this.#apart.has(index)) this.#updateTogether(index, step, options);
+    else if (scale === 0) next.set(old.subarray(from, to), from);
+    else {
+      const sum = this.#begun.has(index) ? this.#sum : undefined;
+      const finite = this.#optimizer.advance(next, old, sum, parts, from, to, options);
+      if (!finite) throw this.#overflow(index, step, parts);
+      parts.length = 0;
+    }
+  }
+
+  /**
+   * All received contributions came in a codec: so goes the answer. It carries as many values as they did together, and what it
+   * leaves out is in the next difference between the parameters and what workers have.
+   */
+  #updateApart(index: number, step: number, options: UpdateOptions, { codec, contributions }: Answer): void {
+    const [from, to] = this.#range(index);
+    const old = this.#version(step);
+    if (!this.#apart.has(index)) this.#exact.set(old.subarray(from, to), from);
+    this.#apart.add(index);
+    this.#updateExact(index, step, options);
+    const ratio = Math.min(1, contributions * ratioAt(this.#gradientCodec!, step));
+    const wire = Buffer.allocUnsafe(this.#engine.encodedBytes(codec, to - from, ratio));
+    const next = this.#version(step + 1);
+    const exact = new Uint8Array(this.#exact.buffer, this.#exact.byteOffset + 4 * from, 4 * (to - from));
+    if (!this.#engine.allFinite(exact)) throw notFinite('parameters', index, step + 1);
+    const written = this.#engine.encodeDifference(codec, this.#exact, old, next, from, to, wire, ratio);
+    this.#differences.set(index, { step: step + 1, codec, data: wire.subarray(0, written) });
+  }
+
+  /** Workers are told the parameters themselves. */
+  #updateTogether(index: number, step: number, options: UpdateOptions): void {
+    const [from, to] = this.#range(index);
+    this.#updateExact(index, step, options);
+    this.#version(step + 1).set(this.#exact.subarray(from, to), from);
+    this.#apart.delete(index);
+    this.#differences.delete(index);
+  }
+
+  #updateExact(index: number, step: number, options: UpdateOptions): void {
+    const [from, to] = this.#range(index);
+    this.#checkShared(index, step, this.#parts.get(index) ?? []);
+    this.#addParts(index);
+    const sum = new Uint8Array(this.#sum.buffer, this.#sum.byteOffset + 4 * from, 4 * (to - from));
+    if (!this.#engine.allFinite(sum)) throw this.#overflow(index, step, []);
+    if (options.scale !== 0) this.#optimizer.update(this.#exact, this.#sum, from, to, options);
   }
 
   /** Who brought it; nobody where finite values have too large a sum. */
@@ -188,6 +288,12 @@ export class ShardArrays {
     return new Uint8Array(arena.buffer, arena.byteOffset + 4 * chunk.from, 4 * (chunk.to - chunk.from));
   }
 
+  /** How a worker that has the version before learns this one. */
+  news(index: number, step: number): Encoded {
+    const difference = this.#differences.get(index);
+    return difference?.step === step ? difference : { codec: '', data: this.bytes(index, step) };
+  }
+
   /** Live bytes of a chunk's version. */
   bytes(index: number, step: number): Uint8Array {
     const [from, to] = this.#range(index);
@@ -200,7 +306,12 @@ export class ShardArrays {
   }
 
   copy(step: number): ShardCopy {
-    const tensors: Record<string, Float32Array> = { parameters: this.#version(step).slice() };
+    const parameters = this.#version(step).slice();
+    for (const index of this.#apart) {
+      const [from, to] = this.#range(index);
+      parameters.set(this.#exact.subarray(from, to), from);
+    }
+    const tensors: Record<string, Float32Array> = { parameters };
     for (const [name, slot] of Object.entries(this.#optimizer.slots)) tensors[`slot.${name}`] = slot.slice();
     return { from: this.shard.from, to: this.shard.to, tensors };
   }

@@ -12,6 +12,7 @@ import { CoordinationClient, ExchangeClient, type PeerOptions } from '../transpo
 import { PROTOCOL } from '../transport/services.ts';
 import { Arenas } from './arenas.ts';
 import { evaluateShare } from './evaluation.ts';
+import { GradientEncoder } from './gradient-codec.ts';
 import type { Log } from './log.ts';
 import { openSecurity } from './open-security.ts';
 import type { Plan } from './plan.ts';
@@ -122,7 +123,7 @@ export class Trainer {
   /** Undefined where the job does without this worker. */
   async #join(servers: readonly ExchangeClient[]): Promise<SessionOptions | undefined> {
     const { rank, attempt, deadlines, testing } = this.#config;
-    const { engine, engineModel } = this.#workload;
+    const { engine, engineModel, gradientCodec } = this.#workload;
     for (;;) {
       const request = { protocol: PROTOCOL, rank, attempt, plan: this.#planText };
       const answer = await this.#coordinator.join(request, JOIN_CALL_MS);
@@ -138,6 +139,9 @@ export class Trainer {
         arenas: new Arenas(engine, engineModel.layout, testing.sharedMemory),
         callMs: deadlines.callSeconds * 1000,
         stallMs: deadlines.stallSeconds * 1000,
+        ...(gradientCodec
+          ? { encoder: new GradientEncoder(engine, gradientCodec, engineModel.layout.trainableLength) }
+          : {}),
         delay: { maxMs: testing.delayMs, seed: testing.delaySeed },
       };
       if (!initialize) return options;
@@ -184,6 +188,7 @@ export class Trainer {
       step,
       weight: batch.size / batchSize,
       learningRate: this.#workload.learningRate(step, this.#pace.steps),
+      flush: this.#precedesCheckpoint(step),
     };
     session.computing();
     if (batch.size === 0) {
@@ -206,6 +211,11 @@ export class Trainer {
     session.pushEnd(share, { samples: batch.size, sums: [result.loss * batch.size, ...metrics] });
     this.#pulse.trained(step + 1, batch.size);
     session.computed();
+  }
+
+  /** Those that come by themselves: what a codec kept back is then in none of them. */
+  #precedesCheckpoint(step: number): boolean {
+    return (step + 1) % this.#config.spec.checkpoint.everySteps === 0 || step + 1 === this.#pace.steps;
   }
 
   /** At the end of an epoch, before the next step: so a worker that comes back knows from the step what it still owes. */
@@ -248,11 +258,12 @@ export class Trainer {
 }
 
 function planOf(workload: Workload): Plan {
-  const { engineModel, optimizer, clip, metrics, train, evaluate, modelConfig } = workload;
+  const { engineModel, optimizer, gradientCodec, clip, metrics, train, evaluate, modelConfig } = workload;
   const { batchSize, epochs, stepsPerEpoch: fixed } = workload;
   return {
     layout: engineModel.layout,
     optimizer,
+    ...(gradientCodec ? { gradientCodec } : {}),
     clip,
     metrics: ['loss', ...metrics.map(({ name }) => name)],
     trainSamples: train.length,

@@ -5,6 +5,7 @@ import { RuntimeError } from '../protocol/errors.ts';
 import type { Directive } from '../protocol/gather.ts';
 import type { Inbox, Outbox } from '../transport/listener.ts';
 import type { PullMessage, PushMessage, SharedMemory } from '../transport/messages.ts';
+import type { Encoded } from './gradient-codec.ts';
 import { openShared } from './shared-memory.ts';
 
 /** What a rank's newest session has opened. */
@@ -80,14 +81,14 @@ export class WorkerStreams {
       pull?.write({ step, begin: { directive }, data: NO_DATA });
   }
 
-  /** `bytes` is asked for where a worker cannot see the version itself; what it can see is told by `flush`. */
-  send(ranks: readonly number[], chunk: number, step: number, bytes: () => Uint8Array): void {
+  /** `news` is asked for where a worker cannot see the version itself; what it can see is told by `flush`. */
+  send(ranks: readonly number[], chunk: number, step: number, news: () => Encoded): void {
     let message: PullMessage | undefined;
     for (const rank of ranks) {
       const session = this.#sessions.get(rank);
       if (session?.gradients) this.#show(rank, chunk, step);
       else if (session?.pull) {
-        message ??= { step, parameters: { chunk }, data: bytes() };
+        message ??= messageOf(chunk, step, news());
         session.pull.write(message);
       }
     }
@@ -111,6 +112,10 @@ export class WorkerStreams {
     steps.set(step, chunks);
     chunks.push(chunk);
   }
+}
+
+function messageOf(chunk: number, step: number, { codec, data }: Encoded): PullMessage {
+  return { step, parameters: { chunk, codec }, data };
 }
 
 function runsOf(chunks: readonly number[]): { chunk: number; sharedChunks: number }[] {

@@ -1,6 +1,7 @@
 // What a worker computes with: model, data and training, opened from the job's spec. Knows nothing of servers.
 import type { Engine, EngineModel, OptimizerSpec } from '../../native/engine.ts';
 import type { Dataset } from '../data/dataset.ts';
+import type { GradientCodec } from './gradient-codec.ts';
 
 /** A sum over samples of one output, such as the number of right answers. */
 export interface WorkloadMetric {
@@ -23,6 +24,8 @@ export interface Workload extends AsyncDisposable {
   /** Where the manifest says how long an epoch is. */
   readonly stepsPerEpoch?: number;
   readonly optimizer: OptimizerSpec;
+  /** Undefined: gradients travel as they are. */
+  readonly gradientCodec?: GradientCodec;
   readonly clip: { readonly norm?: number; readonly value?: number };
   readonly metrics: readonly WorkloadMetric[];
   /** Of a step among all `steps` of the job. */

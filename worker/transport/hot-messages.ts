@@ -14,6 +14,7 @@ export const PUSH_MESSAGE = new MessageType<PushMessage>(
       chunk: uint32(1),
       weight: double(2),
       learningRate: double(3),
+      codec: string(4),
       sharedChunks: uint32(5),
     }),
     initial: message<NonNullable<PushMessage['initial']>>(5, { chunk: uint32(1) }),
@@ -29,6 +30,7 @@ export const PULL_MESSAGE = new MessageType<PullMessage>(
     step: uint64(1),
     parameters: message<NonNullable<PullMessage['parameters']>>(2, {
       chunk: uint32(1),
+      codec: string(4),
       sharedChunks: uint32(5),
     }),
     begin: message<NonNullable<PullMessage['begin']>>(3, { directive: string(1) }),

@@ -1,4 +1,5 @@
 // TypeScript shapes of protos/lepton/{coordination,exchange}/v1, as proto-loader gives them with the options of services.ts.
+import type { CodecName } from '../../native/engine.ts';
 import type { Directive } from '../protocol/gather.ts';
 import type { Totals } from '../protocol/ledger.ts';
 
@@ -125,6 +126,7 @@ export interface PushMessage {
     readonly chunk: number;
     readonly weight: number;
     readonly learningRate: number;
+    readonly codec?: CodecName | '';
     readonly sharedChunks?: number;
   };
   readonly initial?: { readonly chunk: number };
@@ -140,6 +142,7 @@ export interface PullRequest {
 
 export interface Parameters {
   readonly chunk: number;
+  readonly codec?: CodecName | '';
   readonly sharedChunks?: number;
 }
 

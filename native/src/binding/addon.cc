@@ -76,6 +76,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Encoder", Encoder::define(env));
   exports.Set("encodedBytes", Napi::Function::New(env, encoded_bytes, "encodedBytes"));
   exports.Set("encodeDifference", Napi::Function::New(env, encode_difference, "encodeDifference"));
+  exports.Set("isEncoded", Napi::Function::New(env, is_encoded, "isEncoded"));
   exports.Set("decode", Napi::Function::New(env, decode, "decode"));
   exports.Set("decodeAccumulate", Napi::Function::New(env, decode_accumulate, "decodeAccumulate"));
   exports.Set("arenaLayout", Napi::Function::New(env, arena_layout, "arenaLayout"));

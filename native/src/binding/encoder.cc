@@ -144,6 +144,14 @@ Napi::Value encode_difference(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value is_encoded(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::int64_t count = whole_of(info[2], "count", 0, kLargest);
+    return Napi::Boolean::New(info.Env(),
+                              lepton::is_encoded(codec_of(info[0], "codec"), wire_of(info[1]), count));
+  });
+}
+
 Napi::Value decode(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Target target = target_of(info[2], info[3], info[4]);

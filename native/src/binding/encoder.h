@@ -29,6 +29,8 @@ class Encoder : public Napi::ObjectWrap<Encoder> {
 Napi::Value encoded_bytes(const Napi::CallbackInfo& info);
 /// encodeDifference(codec, values, view, nextView, from, to, wire, ratio?) -> bytes written
 Napi::Value encode_difference(const Napi::CallbackInfo& info);
+/// isEncoded(codec, wire, count) -> boolean
+Napi::Value is_encoded(const Napi::CallbackInfo& info);
 /// decode(codec, wire, target, at, count)
 Napi::Value decode(const Napi::CallbackInfo& info);
 /// decodeAccumulate(codec, wire, sum, at, count, weight)

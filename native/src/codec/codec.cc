@@ -46,19 +46,6 @@ std::size_t encode(CodecKind kind, Feedback feedback, const Source& source, std:
   return written;
 }
 
-bool well_formed(CodecKind kind, std::span<const std::byte> wire, std::int64_t count) {
-  if (kind == CodecKind::kTopK) return codec::top_k::well_formed(wire.data(), wire.size(), count);
-  if (wire.size() != encoded_bytes(kind, count, 0)) return false;
-  switch (kind) {
-    case CodecKind::kBfloat16:
-      return codec::bfloat16::well_formed(wire.data(), count);
-    case CodecKind::kInt8:
-      return codec::int8::well_formed(wire.data(), count);
-    default:
-      return codec::one_bit::well_formed(wire.data(), count);
-  }
-}
-
 const char* name_of(CodecKind kind) {
   switch (kind) {
     case CodecKind::kBfloat16:
@@ -74,7 +61,7 @@ const char* name_of(CodecKind kind) {
 }
 
 void check(CodecKind kind, std::span<const std::byte> wire, std::int64_t count) {
-  if (well_formed(kind, wire, count)) return;
+  if (is_encoded(kind, wire, count)) return;
   throw EngineError("ENGINE_WIRE", std::string(name_of(kind)) + ": expected the bytes of " +
                                        std::to_string(count) + " finite values, got " +
                                        std::to_string(wire.size()) + " bytes that are not");
@@ -106,6 +93,19 @@ std::size_t encoded_bytes(CodecKind kind, std::int64_t count, double ratio) {
       return codec::top_k::capacity(count, most_of(count, ratio));
   }
   return static_cast<std::size_t>(bytes);
+}
+
+bool is_encoded(CodecKind kind, std::span<const std::byte> wire, std::int64_t count) {
+  if (kind == CodecKind::kTopK) return codec::top_k::well_formed(wire.data(), wire.size(), count);
+  if (wire.size() != encoded_bytes(kind, count, 0)) return false;
+  switch (kind) {
+    case CodecKind::kBfloat16:
+      return codec::bfloat16::well_formed(wire.data(), count);
+    case CodecKind::kInt8:
+      return codec::int8::well_formed(wire.data(), count);
+    default:
+      return codec::one_bit::well_formed(wire.data(), count);
+  }
 }
 
 void decode(CodecKind kind, std::span<const std::byte> wire, float* to, std::int64_t count) {

@@ -24,6 +24,9 @@ struct CodecSpec {
 /// values that is sent, rounded up to a whole value.
 std::size_t encoded_bytes(CodecKind kind, std::int64_t count, double ratio);
 
+/// Whether `wire` can be `count` encoded values: length, places, numbers that are finite.
+bool is_encoded(CodecKind kind, std::span<const std::byte> wire, std::int64_t count);
+
 /// to[0..count) = the decoded values. Throws EngineError ENGINE_WIRE when `wire` cannot be theirs (length,
 /// places, numbers that are not finite), and has written nothing then; so does decode_accumulate.
 void decode(CodecKind kind, std::span<const std::byte> wire, float* to, std::int64_t count);

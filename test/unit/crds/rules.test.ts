@@ -22,6 +22,9 @@ const CASES: readonly (readonly [string, string, unknown, string?])[] = [
   ['a layer of no kind', 'model.layers', [{}], 'exactly one of conv2d'],
   ['two optimizers', 'training.optimizer', { sgd: {}, adam: {} }, 'exactly one of sgd, adam'],
   ['two schedules', 'training.schedule', { constant: {}, cosine: {} }, 'exactly one of constant, step'],
+  ['two codecs', 'exchange', { gradientCodec: { int8: {}, topK: {} } }, 'exactly one of bfloat16, int8'],
+  ['a codec', 'exchange', { gradientCodec: { topK: { ratio: 0.001 } } }],
+  ['momentum before the choice', 'exchange', { gradientCodec: { topK: { momentum: 0.9 } } }],
   ['data from nowhere', 'data', undefined, 'expected data'],
   [
     'both kinds of evaluation',

@@ -146,11 +146,13 @@ for (const codec of CODECS) {
       try {
         engine.decodeAccumulate(codec, bytes, target, 1, count, 1);
         taken++;
+        assert.ok(engine.isEncoded(codec, bytes, count));
         assert.ok(target.every(Number.isFinite));
         assert.equal(target[0], 7);
         assert.equal(target[count + 1], 7);
       } catch (error) {
         refused++;
+        assert.ok(!engine.isEncoded(codec, bytes, count));
         assert.equal((error as { code?: string }).code, 'ENGINE_WIRE', String(error));
         assert.ok(target.every((value) => value === 7));
         assert.throws(() => engine.decode(codec, bytes, target, 1, count), { code: 'ENGINE_WIRE' });

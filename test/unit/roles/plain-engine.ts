@@ -148,7 +148,7 @@ function accumulate(sum: Float32Array, at: number, values: Uint8Array, weight: n
 
 /** Segments, arenas and codecs are the engine's own: what they are worth is tested elsewhere. */
 const { createArena, createSegment, openSegment, hostIdentity } = engine;
-const { createEncoder, encodedBytes, encodeDifference, decode, decodeAccumulate } = engine;
+const { createEncoder, encodedBytes, encodeDifference, isEncoded, decode, decodeAccumulate } = engine;
 
 export const plainEngine: Engine = {
   createModel: (graph) => new LinearModel(graph),
@@ -160,6 +160,7 @@ export const plainEngine: Engine = {
   createEncoder,
   encodedBytes,
   encodeDifference,
+  isEncoded,
   decode,
   decodeAccumulate,
   accumulate,

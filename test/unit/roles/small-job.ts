@@ -6,6 +6,7 @@ import { type RoleConfig, type RoleConfigInput, roleConfigSchema } from '../../.
 import type { Batch, Dataset } from '../../../worker/data/dataset.ts';
 import { freePorts } from '../../../worker/launch/ports.ts';
 import { Random } from '../../../worker/random/philox.ts';
+import type { GradientCodec } from '../../../worker/roles/gradient-codec.ts';
 import type { Log } from '../../../worker/roles/log.ts';
 import { runServer } from '../../../worker/roles/run-server.ts';
 import { Trainer } from '../../../worker/roles/trainer.ts';
@@ -22,9 +23,14 @@ export interface SmallJob {
   readonly epochs: number;
   readonly everySteps?: number;
   readonly clipNorm?: number;
+  /** Parameters of the kernel; default WIDTH. */
+  readonly width?: number;
+  readonly gradientCodec?: GradientCodec;
   readonly testing?: RoleConfigInput['testing'];
   /** Processes that see nobody's memory, such as `worker 1`. */
   readonly elsewhere?: readonly string[];
+  /** Where workers find the server that listens at a port; default: there. */
+  readonly way?: (port: number) => number;
   readonly directory: string;
   readonly run?: string;
   readonly resume?: boolean;
@@ -56,7 +62,6 @@ export async function configsOf(job: SmallJob): Promise<RoleConfig[]> {
     job: { name: 'small', run: job.run ?? 'aaaa' },
     attempt: 0,
     workers: job.workers,
-    servers: ports.map((port) => `127.0.0.1:${port}`),
     security: { kind: 'token' as const, token: 'a token of sixteen or more' },
     spec: {
       model: { layers: [{ dense: { units: 1 } }] },
@@ -79,9 +84,11 @@ export async function configsOf(job: SmallJob): Promise<RoleConfig[]> {
     deadlines: { lingerSeconds: 0.05 },
     testing: { chunkLength: 4096, ...job.testing },
   };
+  const { way = (port) => port } = job;
   const config = (role: 'server' | 'worker', rank: number): RoleConfig =>
     roleConfigSchema.parse({
       ...common,
+      servers: ports.map((port) => `127.0.0.1:${role === 'worker' ? way(port) : port}`),
       role,
       rank,
       testing: { ...common.testing, sharedMemory: !job.elsewhere?.includes(`${role} ${rank}`) },
@@ -92,17 +99,18 @@ export async function configsOf(job: SmallJob): Promise<RoleConfig[]> {
   ];
 }
 
-export function workloadOf({ batchSize, epochs, clipNorm }: SmallJob): Workload {
+export function workloadOf(job: SmallJob): Workload {
+  const { batchSize, epochs, clipNorm, width = WIDTH, gradientCodec } = job;
   const engineModel = plainEngine.createModel({
     inputs: [],
     nodes: [],
     outputs: [],
     parameters: [
-      { name: 'kernel', shape: [WIDTH, 1], trainable: true },
+      { name: 'kernel', shape: [width, 1], trainable: true },
       { name: 'mean', shape: [1], trainable: false },
     ],
   });
-  const train = samples();
+  const train = samples(width);
   return {
     engine: plainEngine,
     engineModel,
@@ -112,6 +120,7 @@ export function workloadOf({ batchSize, epochs, clipNorm }: SmallJob): Workload 
     batchSize,
     epochs,
     optimizer: { optimizer: 'sgd', momentum: 0.9, nesterov: false },
+    ...(gradientCodec ? { gradientCodec } : {}),
     clip: clipNorm === undefined ? {} : { norm: clipNorm },
     metrics: [{ name: 'predicted', total: ([output]) => output!.reduce((sum, value) => sum + value, 0) }],
     learningRate: (step) => 1e-5 / (1 + step),
@@ -122,18 +131,18 @@ export function workloadOf({ batchSize, epochs, clipNorm }: SmallJob): Workload 
   };
 }
 
-function samples(): Dataset {
+function samples(width: number): Dataset {
   const random = new Random(1, 'samples');
-  const x = Float32Array.from({ length: SAMPLES * WIDTH }, () => random.normal());
+  const x = Float32Array.from({ length: SAMPLES * width }, () => random.normal());
   const y = Float32Array.from({ length: SAMPLES }, () => random.normal());
   return {
     length: SAMPLES,
-    inputs: [{ name: 'x', shape: [WIDTH], type: 'float32' }],
+    inputs: [{ name: 'x', shape: [width], type: 'float32' }],
     targets: [{ name: 'y', shape: [1], type: 'float32' }],
     async read(indices: Uint32Array): Promise<Batch> {
-      const inputs = new Float32Array(indices.length * WIDTH);
+      const inputs = new Float32Array(indices.length * width);
       indices.forEach((index, at) => {
-        inputs.set(x.subarray(index * WIDTH, (index + 1) * WIDTH), at * WIDTH);
+        inputs.set(x.subarray(index * width, (index + 1) * width), at * width);
       });
       return {
         size: indices.length,

@@ -12,7 +12,7 @@ import { PROTOCOL } from '../../../worker/transport/services.ts';
 import { CHUNK_BYTES, startFixture } from './fixture.ts';
 
 const TIMEOUT = { timeout: 20_000 };
-const gradient = { chunk: 3, weight: 0.5, learningRate: 0.001, sharedChunks: 0 };
+const gradient = { chunk: 3, weight: 0.5, learningRate: 0.001, codec: '', sharedChunks: 0 } as const;
 /** An answer without shared memory. */
 const attended = { step: 1, parameters: null };
 
