@@ -2,7 +2,7 @@
 SHELL := bash
 LEVELS ?=
 
-.PHONY: help setup run test check e2e e2e-long agreement crash-points soak bench bench-codecs bench-exchange bench-operator clean
+.PHONY: help setup run test check e2e e2e-long agreement crash-points soak kills bench bench-codecs bench-exchange bench-operator clean
 help:
 	@echo "make run      set up, then train examples/fashion-mnist with two workers and one parameter server"
 	@echo "make test     set up, then run every test (LEVELS='unit native' for some of: check native unit process api-server e2e examples sanitize)"
@@ -13,6 +13,7 @@ help:
 	@echo "make crash-points    kill the operator's process before and after every write of every story (some 10 minutes)"
 	@echo "make e2e-long    make e2e with the operator away for ten minutes"
 	@echo "make soak     64 MiB both ways for half an hour while workers come and go (SECONDS_EACH=900 for each of two transports)"
+	@echo "make kills    kill -9 of workers, servers and the coordinator, 200 times (LEPTON_KILLS=200)"
 	@echo "make bench    compare the engine's speed with PyTorch (installs it into the cache, about 5 GB)"
 	@echo "make bench-codecs    measure the gradient codecs on one processor"
 	@echo "make bench-exchange    compare the gradient exchange and training by several workers with torch.distributed over gloo"
@@ -46,6 +47,9 @@ e2e-long: setup
 SECONDS_EACH ?= 900
 soak: setup
 	@. scripts/environment.sh && LEPTON_SOAK_SECONDS=$(SECONDS_EACH) "$$LEPTON_NODE" --test --test-reporter=spec test/process/soak.test.ts
+
+kills: setup
+	@. scripts/environment.sh && LEPTON_KILLS=$${LEPTON_KILLS:-200} "$$LEPTON_NODE" --test --test-reporter=spec test/process/kills.test.ts
 
 bench: setup
 	@bench/run.sh

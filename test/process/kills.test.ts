@@ -1,0 +1,92 @@
+// kill -9 of workers, servers and the coordinator at random moments, again and again: every run ends with the parameters of one that nobody
+// disturbed, every sample is counted once, and training goes on within seconds. 200 kills: `make kills`.
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Random } from '../../worker/random/philox.ts';
+import { type Outcome, run, SAMPLES, type TestJob, type WatchedJob } from './processes.ts';
+
+const KILLS = Number(process.env['LEPTON_KILLS'] ?? 9);
+const TIMEOUT = { timeout: 120_000 + KILLS * 20_000 };
+const KINDS = ['worker', 'server', 'coordinator'] as const;
+/** A cut before every step: then a lost server costs one at most. */
+const JOB: TestJob = { workers: 2, servers: 2, batchSize: 32, epochs: 6, everySteps: 1, maxRestarts: 1000 };
+const LONGEST_PEACE_MS = 300;
+const HANG_SECONDS = 60;
+/** Nobody is killed in these: workers that have ended do not come back for a coordinator that begins anew. */
+const LAST_STEPS = 60;
+/** From the kill of a server until a step is made that had not been made before; start of Node included. */
+const RECOVERY_MS = 5000;
+
+type Kind = (typeof KINDS)[number];
+
+interface Kill {
+  readonly kind: Kind;
+  readonly recoveredMs: number;
+  /** Of those that progress had told. */
+  readonly lostSteps: number;
+}
+
+let undisturbed: Outcome;
+before(async () => {
+  undisturbed = await run(JOB);
+});
+
+test(`${KILLS} kills of workers, servers and the coordinator`, TIMEOUT, async (context) => {
+  const random = new Random(KILLS, 'kills');
+  const kills: Kill[] = [];
+  let runs = 0;
+  for (; kills.length < KILLS; runs++) {
+    const { digest, history } = await run(JOB, async (job) => {
+      while (kills.length < KILLS) {
+        const kill = await killOne(job, KINDS[kills.length % KINDS.length]!, random);
+        if (!kill) return;
+        kills.push(kill);
+      }
+    });
+    assert.equal(digest, undisturbed.digest, `run ${runs}`);
+    assert.deepEqual(history, undisturbed.history, `run ${runs}`);
+    for (const { epoch, samples } of history) assert.equal(samples, SAMPLES, `samples of epoch ${epoch}`);
+  }
+  context.diagnostic(
+    `${kills.length} kills in ${runs} runs, all with digest ${undisturbed.digest.slice(0, 12)}`,
+  );
+  for (const kind of KINDS) {
+    const of = kills.filter((kill) => kill.kind === kind);
+    const times = of.map(({ recoveredMs }) => recoveredMs).sort((a, b) => a - b);
+    const [median, longest] = [times[Math.floor(times.length / 2)]!, times.at(-1)!];
+    const lost = Math.max(...of.map(({ lostSteps }) => lostSteps));
+    context.diagnostic(
+      `${kind}: ${of.length} kills, a new step after ${median.toFixed(0)} ms (median), ${longest.toFixed(0)} ms (longest), ${lost} steps lost at most`,
+    );
+    assert.ok(median < RECOVERY_MS, `${kind}: ${median} ms`);
+    assert.ok(lost <= 1, `${kind}: ${lost} steps lost`);
+  }
+});
+
+/** Once the job makes steps. Undefined where the job has ended before it was over. */
+async function killOne(job: WatchedJob, kind: Kind, random: Random): Promise<Kill | undefined> {
+  const { step: first } = job.progress;
+  const trains = ({ step, workers, servers }: WatchedJob['progress']): boolean =>
+    step > first && [...workers, ...servers].every(({ pid }) => pid);
+  if (!(await job.until(trains, HANG_SECONDS))) return undefined;
+  await pause(random.uniform() * LONGEST_PEACE_MS);
+  const { step, steps, workers, servers, phase } = job.progress;
+  if (phase !== 'Running' || steps - step < LAST_STEPS) return undefined;
+  const victim =
+    kind === 'worker' ? workers[random.integer(workers.length)] : servers[kind === 'server' ? 1 : 0];
+  if (!victim?.pid) return undefined;
+  // What each of them leads to, by the log: progress is told some times a second, and may be behind.
+  const sign = kind === 'worker' ? 'worker joined' : 'job goes on from a checkpoint';
+  const before = job.logged(sign).length;
+  const startedMs = performance.now();
+  process.kill(victim.pid, 'SIGKILL');
+  let from: number | undefined;
+  const goesOn = (now: WatchedJob['progress']): boolean => {
+    const line = job.logged(sign)[before];
+    if (line) from ??= Number(line.fields['step'] ?? now.step);
+    return from !== undefined && now.step > Math.max(step, from);
+  };
+  if (!(await job.until(goesOn, HANG_SECONDS))) return undefined;
+  return { kind, recoveredMs: performance.now() - startedMs, lostSteps: Math.max(0, step - from!) };
+}
