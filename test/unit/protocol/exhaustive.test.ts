@@ -9,11 +9,14 @@ interface Size {
   readonly steps: number;
   readonly losses: number;
   readonly repetitions: number;
+  /** Updates wait for the norm of the whole gradient, which may come at any moment and a second time. */
+  readonly clips: boolean;
 }
 type Push = Extract<ExchangeMessage, { kind: 'push' }>;
 type Event =
   | { readonly kind: 'attend' | 'pull' | 'receive' | 'lose'; readonly rank: number }
   | { readonly kind: 'push'; readonly rank: number; readonly chunk: number }
+  | { readonly kind: 'norm'; readonly step: number }
   | { readonly kind: 'repeat'; readonly said: number };
 
 const CHUNKS = [0, 1];
@@ -44,11 +47,14 @@ class World {
   #epoch = FIRST_EPOCH;
   #losses = 0;
   #repetitions = 0;
+  /** Steps whose norm was reported; those below #answered were answered. */
+  #reported = 0;
+  #answered = 0;
 
   constructor(size: Size) {
     this.#size = size;
     const chunks = CHUNKS.map((index) => ({ index, from: index, to: index + 1, state: false }));
-    this.#exchange = new Exchange({ workers: size.workers, chunks, clipByNorm: false });
+    this.#exchange = new Exchange({ workers: size.workers, chunks, clipByNorm: size.clips });
     this.#exchange.step({ kind: 'load', epoch: FIRST_EPOCH, step: 0 });
     this.#workers = Array.from({ length: size.workers }, () => new Worker(++this.#epoch));
     this.#sessions = this.#workers.map(() => FIRST_EPOCH);
@@ -56,7 +62,8 @@ class World {
 
   /** What must happen sooner or later; without any the run is at its end, or stuck. */
   due(): Event[] {
-    return this.#workers.flatMap((worker, rank): Event[] => {
+    const norms: Event[] = this.#answered < this.#reported ? [{ kind: 'norm', step: this.#answered }] : [];
+    const events = this.#workers.flatMap((worker, rank): Event[] => {
       if (worker.phase === 'away') return [{ kind: 'attend', rank }];
       if (worker.phase === 'attended') return [{ kind: 'pull', rank }];
       const events: Event[] = worker.inbox.length > 0 ? [{ kind: 'receive', rank }] : [];
@@ -65,6 +72,7 @@ class World {
       const missing = CHUNKS.filter((chunk) => !worker.pushed[chunk]);
       return [...events, ...missing.map((chunk) => ({ kind: 'push', rank, chunk }) as const)];
     });
+    return [...norms, ...events];
   }
 
   /** What may happen besides. */
@@ -74,13 +82,21 @@ class World {
       this.#losses < losses ? this.#workers.map((_, rank) => ({ kind: 'lose', rank }) as const) : [];
     const repeat =
       this.#repetitions < repetitions ? this.#said.map((_, said) => ({ kind: 'repeat', said }) as const) : [];
-    return [...lose, ...repeat];
+    const again = this.#repetitions < repetitions && this.#answered > 0;
+    const norm: Event[] = again ? [{ kind: 'norm', step: this.#answered - 1 }] : [];
+    return [...lose, ...repeat, ...norm];
   }
 
   happen(event: Event): void {
     if (event.kind === 'repeat') {
       this.#repetitions++;
       this.#deliver(this.#said[event.said]!);
+      return;
+    }
+    if (event.kind === 'norm') {
+      if (event.step === this.#answered) this.#answered++;
+      else this.#repetitions++;
+      this.#carryOut(this.#exchange.step({ kind: 'norm', step: event.step, factor: 1 }));
       return;
     }
     const { rank } = event;
@@ -160,6 +176,8 @@ class World {
         assert.ok(this.#held[effect.chunk]!.has(effect.rank), 'a gradient was summed that never came');
         this.#sums[effect.chunk]!.push(effect.rank);
       }
+      if (effect.kind === 'reportNorm')
+        assert.equal(effect.step, this.#reported++, 'a norm was reported out of turn');
       if (effect.kind === 'update') this.#update(effect.chunk, effect.step);
       if (effect.kind === 'send')
         for (const rank of effect.ranks)
@@ -170,6 +188,7 @@ class World {
 
   #update(chunk: number, step: number): void {
     assert.equal(step, this.#clocks[chunk]);
+    if (this.#size.clips) assert.ok(step < this.#answered, 'an update did not wait for the norm');
     assert.deepEqual(
       this.#sums[chunk],
       this.#workers.map((_, rank) => rank),
@@ -190,7 +209,7 @@ class World {
   key(): string {
     const held = this.#held.map((ranks) => [...ranks.keys()].sort());
     const said = this.#said.map(({ rank, epoch, step, chunk }) => `${rank} ${epoch} ${step} ${chunk}`).sort();
-    const spent = [this.#epoch, this.#losses, this.#repetitions];
+    const spent = [this.#epoch, this.#losses, this.#repetitions, this.#reported, this.#answered];
     return JSON.stringify([this.#workers, this.#sessions, this.#clocks, held, this.#sums, said, spent]);
   }
 }
@@ -216,10 +235,11 @@ function explore(size: Size): { states: number; ends: number } {
 }
 
 const SIZES: readonly Size[] = [
-  { workers: 2, steps: 2, losses: 0, repetitions: 1 },
-  { workers: 2, steps: 1, losses: 2, repetitions: 0 },
-  { workers: 3, steps: 1, losses: 1, repetitions: 0 },
-  { workers: 2, steps: 2, losses: 1, repetitions: 1 },
+  { workers: 2, steps: 2, losses: 0, repetitions: 1, clips: false },
+  { workers: 2, steps: 1, losses: 2, repetitions: 0, clips: false },
+  { workers: 3, steps: 1, losses: 1, repetitions: 0, clips: false },
+  { workers: 2, steps: 2, losses: 1, repetitions: 1, clips: false },
+  { workers: 2, steps: 2, losses: 1, repetitions: 1, clips: true },
 ];
 for (const size of SIZES)
   test(`every order of events: ${JSON.stringify(size)}`, (context) => {
