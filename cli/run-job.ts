@@ -1,11 +1,11 @@
 // One run from a checked job to its summary: prepares the folder, starts the job, shows it, stops it on Ctrl-C, records it.
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LeptonJob } from '../crds/leptonjob.ts';
-import { writeAtomically } from '../worker/formats/atomic-file.ts';
+import { reasonOf, writeAtomically } from '../worker/formats/atomic-file.ts';
 import { type LocalJob, startLocalJob } from '../worker/launch/local-job.ts';
 import type { JobResult } from '../worker/protocol/progress.ts';
-import { EXIT } from './errors.ts';
+import { CommandError, EXIT } from './errors.ts';
 import { watchInterrupts } from './interrupt.ts';
 import { type OutputFolder, prepareFolder } from './output-folder.ts';
 import { Course } from './render/course.ts';
@@ -17,6 +17,8 @@ import { openRunView, type RunView } from './run-view.ts';
 export interface RunSettings {
   readonly output?: string;
   readonly resume?: boolean;
+  /** File of the trace. */
+  readonly trace?: string;
   readonly outputFormat: 'text' | 'json';
 }
 
@@ -26,6 +28,7 @@ export async function runJob(job: LeptonJob, options: RunSettings): Promise<numb
   const name = job.metadata.name;
   const output = options.output ?? job.spec.output.uri;
   const startTime = new Date();
+  if (options.trace !== undefined) await tryTrace(options.trace);
   const folder = await prepareFolder({
     name,
     resume,
@@ -37,13 +40,21 @@ export async function runJob(job: LeptonJob, options: RunSettings): Promise<numb
 
   const stream = options.outputFormat === 'json' ? process.stderr : process.stdout;
   const course = new Course();
-  const { result, signal } = await runToEnd(start, resume, course, stream);
+  const { result, signal } = await runToEnd(start, options, course, stream);
   await keepOutcome(start, folder, course, result);
   if (options.outputFormat === 'json') process.stdout.write(`${summaryJson(name, result)}\n`);
   else for (const line of endLines(name, result, course, stream)) stream.write(`${line}\n`);
+  if (options.trace !== undefined) stream.write(`  trace in ${options.trace}\n`);
   if (result.error) process.stderr.write(`lepton: ${result.error.message}\n`);
   if (signal !== undefined) return signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated;
   return result.phase === 'Succeeded' ? EXIT.done : EXIT.failed;
+}
+
+/** A trace that holds nothing yet: what cannot be written is said before anything is started. */
+async function tryTrace(file: string): Promise<void> {
+  await writeFile(file, '[]\n').catch((cause: unknown) => {
+    throw new CommandError('OUTPUT_UNWRITABLE', `${file}: cannot be written: ${reasonOf(cause)}`, { cause });
+  });
 }
 
 /** Says what will run before it does; a disk that cannot take this cannot take results either. */
@@ -57,7 +68,12 @@ async function describeRun(start: RunStart, folder: OutputFolder): Promise<void>
   }
 }
 
-async function runToEnd(start: RunStart, resume: boolean, course: Course, stream: NodeJS.WriteStream) {
+async function runToEnd(
+  start: RunStart,
+  { resume = false, trace }: RunSettings,
+  course: Course,
+  stream: NodeJS.WriteStream,
+) {
   const { job: manifest, directory } = start;
   const seed = manifest.spec.training.seed;
   using view = openRunView(stream);
@@ -67,6 +83,7 @@ async function runToEnd(start: RunStart, resume: boolean, course: Course, stream
     directory,
     seed,
     resume,
+    ...(trace === undefined ? {} : { traceFile: trace }),
   });
   using interrupts = watchInterrupts(
     () => stopInOrder(job, view),

@@ -2,7 +2,7 @@
 import type { JobResult } from '../worker/protocol/progress.ts';
 import type { Course } from './render/course.ts';
 import { renderCurve } from './render/curve.ts';
-import { formatCount, formatDuration, formatMetric } from './render/format.ts';
+import { formatCount, formatDuration, formatMetric, formatSeconds } from './render/format.ts';
 import { renderTable } from './render/table.ts';
 
 const CURVE_ROWS = 6;
@@ -20,7 +20,35 @@ export function renderSummary(name: string, result: JobResult): string[] {
   return [
     `${name}: ${result.phase} after ${result.steps} steps, ${result.epochs} epochs, ${formatDuration(result.seconds)}, ${speed}`,
     ...(values.length > 0 ? table : []),
+    ...renderWaits(result),
     `  results in ${result.directory}`,
+  ];
+}
+
+/** Where each worker's time went, and for whom; nothing where there is nobody to wait for. */
+function renderWaits({ workers }: JobResult): string[] {
+  if (workers.length < 2) return [];
+  const right = (title: string) => ({ title, align: 'right' as const });
+  const columns = [
+    { title: '  worker' },
+    right('computing'),
+    right('waiting'),
+    right('of it for workers'),
+    { title: 'longest for' },
+    right('last at'),
+  ];
+  return ['', ...renderTable(columns, workers.map(waitsRow))];
+}
+
+function waitsRow(worker: JobResult['workers'][number]): string[] {
+  const { rank, computeSeconds, waitSeconds, waitedSeconds, longestFor, longestForSeconds } = worker;
+  return [
+    `  ${rank}`,
+    formatSeconds(computeSeconds),
+    formatSeconds(waitSeconds),
+    formatSeconds(waitedSeconds),
+    longestFor === undefined ? '' : `worker ${longestFor} (${formatSeconds(longestForSeconds)})`,
+    `${worker.lastSteps} of ${worker.steps} steps`,
   ];
 }
 
@@ -46,6 +74,7 @@ export function summaryJson(name: string, result: JobResult): string {
     samplesPerSecond: result.samplesPerSecond,
     seconds: result.seconds,
     output: result.directory,
+    workers: result.workers,
     ...(result.error ? { error: result.error } : {}),
   });
 }

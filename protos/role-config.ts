@@ -78,6 +78,8 @@ export const jobConfigSchema = z.strictObject({
   threads: z.int().min(1).default(1),
   /** End when standard input ends: the launcher has died. */
   exitWithParent: z.boolean().default(false),
+  /** File that takes the spans of the process, where its time is to be traced. */
+  traceFile: z.string().min(1).optional(),
   /** File that takes the last words of the process, as a `lastWordsSchema`. */
   lastWordsFile: z.string().min(1).optional(),
   deadlines: deadlinesSchema,

@@ -12,6 +12,7 @@ Examples:
   lepton run leptonjob.yaml --workers 4 --epochs 10 --output runs/wide
   lepton run leptonjob.yaml --set training.batchSize=64 --set training.optimizer.adam.learningRate=0.01
   lepton run leptonjob.yaml --output runs/wide --resume
+  lepton run leptonjob.yaml --trace trace.json
   lepton run leptonjob.yaml -o json > result.json
 
 Results (model.json, weights.safetensors, history.json, curve.svg, leptonjob.yaml, run.json, TensorBoard events) go to
@@ -48,6 +49,7 @@ export function runCommand(outcome: Outcome): Command {
     .option('--epochs <n>', 'passes over the data (training.epochs)')
     .option('--seed <n>', 'seed of everything random (training.seed)')
     .option('--output <dir>', 'folder of the results, new or empty')
+    .option('--trace <file>', 'where the time of every process goes, as a Chrome trace (opens in Perfetto)')
     .option('--resume', 'go on from the newest checkpoint of --output, or of the newest run of this job')
     .addHelpText('after', EXAMPLES);
   addSetOption(command).addOption(formatOption());

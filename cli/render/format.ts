@@ -16,6 +16,12 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
 }
 
+/** 0.42 s, 12.3 s, 4:05: short times with three digits. */
+export function formatSeconds(seconds: number): string {
+  if (seconds >= 60) return formatDuration(seconds);
+  return `${seconds.toFixed(seconds < 10 ? 2 : 1)} s`;
+}
+
 /** Time of one step in the unit that gives it one to three digits: 2s/step, 85ms/step, 120us/step. */
 export function formatStepTime(seconds: number): string {
   if (seconds >= 1) return `${seconds.toFixed(1)}s/step`;

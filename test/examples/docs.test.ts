@@ -1,5 +1,5 @@
 // Runs what the manual shows. docs/training-in-typescript.md: every block is a whole program, the last two are a module and its
-// job. docs/exchange.md: every block is a command.
+// job. docs/exchange.md: every block is a command. docs/tracing.md: its command leaves a trace.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -69,4 +69,21 @@ test('commands of docs/exchange.md train', async () => {
     const { stdout } = await run(join(ROOT, program!), all, { cwd: ROOT, timeout: 120_000 });
     assert.equal(JSON.parse(stdout).status, 'Succeeded', command);
   }
+});
+
+test('the command of the page on tracing leaves a trace', async () => {
+  const tracing = await readFile(join(ROOT, 'docs/tracing.md'), 'utf8');
+  const command = /```sh\nlepton (.*)\n```/.exec(tracing)?.[1];
+  assert.ok(command, 'the page lost its command');
+  await writeFile(join(folder, 'program.ts'), blocks('ts program')[0]?.code ?? '');
+  await writeFile(join(folder, 'leptonjob.yaml'), blocks('yaml program')[0]?.code ?? '');
+  const args = [join(ROOT, 'cli/main.ts'), ...command.split(' '), '--workers', '2'];
+  const { stdout } = await run(process.execPath, args, { cwd: folder, timeout: 120_000 });
+  assert.match(stdout, /last at\n {2}0 .* steps\n {2}1 .* steps/);
+  const events = JSON.parse(await readFile(join(folder, 'trace.json'), 'utf8'));
+  for (const phase of [...tracing.matchAll(/\| `?(?:worker|server).*\| `(\w+)`/g)].map(([, name]) => name))
+    assert.ok(
+      events.some(({ name }: { name: string }) => name === phase),
+      `${phase} is in the trace`,
+    );
 });

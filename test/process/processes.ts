@@ -26,6 +26,7 @@ export interface TestJob {
   readonly maxRestarts?: number;
   readonly directory?: string;
   readonly resume?: boolean;
+  readonly traceFile?: string;
   readonly testing?: LocalJobOptions['testing'];
   readonly deadlines?: LocalJobOptions['deadlines'];
 }
@@ -52,7 +53,7 @@ export async function startJob(job: TestJob, directory: string): Promise<Watched
     checkpoint: { everySteps: job.everySteps ?? 1000, keep: job.keep ?? 3 },
     maxRestarts: job.maxRestarts ?? 0,
   });
-  const { resume = false, testing, deadlines } = job;
+  const { resume = false, traceFile, testing, deadlines } = job;
   return new WatchedJob(
     await startLocalJob({
       name: 'faults',
@@ -60,6 +61,7 @@ export async function startJob(job: TestJob, directory: string): Promise<Watched
       directory,
       seed: 5,
       resume,
+      ...(traceFile === undefined ? {} : { traceFile }),
       ...(testing ? { testing } : {}),
       ...(deadlines ? { deadlines } : {}),
     }),

@@ -1,6 +1,6 @@
 // A job as processes of this host: starts roles, watches them, restarts the dead, ends them all. No training here.
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
@@ -10,6 +10,7 @@ import { makeFolder } from '../formats/make-folder.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { JobPhase, JobProgress, JobResult, LogLine } from '../protocol/progress.ts';
 import type { ReportedProgress } from '../roles/progress-board.ts';
+import { writeChromeTrace } from '../trace/chrome.ts';
 import { CoordinationClient, type Incoming } from '../transport/clients.ts';
 import { newToken } from '../transport/token.ts';
 import { Child, type ChildEnd } from './child.ts';
@@ -25,6 +26,8 @@ export interface LocalJobOptions {
   readonly seed: number;
   /** Go on from the newest committed checkpoint below `spec.checkpoint.uri`, if there is one. */
   readonly resume?: boolean;
+  /** File that takes a Chrome trace of all processes when they have ended; replaced where it exists. */
+  readonly traceFile?: string;
   /** Only for tests of the runtime itself. */
   readonly testing?: RoleConfigInput['testing'];
   readonly deadlines?: RoleConfigInput['deadlines'];
@@ -50,6 +53,8 @@ const END_MS = 2000;
 const WATCH_RETRY_MS = 100;
 const RESIZE_CALL_MS = 5000;
 const RESIZE_RETRY_MS = 500;
+/** Folder of what the processes trace. */
+const SPANS = 'spans';
 
 /** Starts all processes. Problems of the job itself show in `finished`; throws where the host refuses (folders, ports). */
 export async function startLocalJob(options: LocalJobOptions): Promise<LocalJob> {
@@ -152,6 +157,7 @@ class ProcessJob implements LocalJob {
 
   async start(): Promise<void> {
     process.on('exit', this.#killAll);
+    if (this.#options.traceFile !== undefined) await mkdir(join(this.#configs, SPANS));
     await Promise.all(this.#slots.map((slot) => this.#startSlot(slot)));
     this.#watchProgress();
     const { activeDeadlineSeconds } = this.#options.spec;
@@ -219,7 +225,7 @@ class ProcessJob implements LocalJob {
   }
 
   #configOf({ role, rank, attempt }: Slot): RoleConfigInput {
-    const { name, spec, seed, directory, resume = false, testing, deadlines } = this.#options;
+    const { name, spec, seed, directory, resume = false, traceFile, testing, deadlines } = this.#options;
     return {
       job: { name, run: this.#run },
       role,
@@ -235,6 +241,9 @@ class ProcessJob implements LocalJob {
       checkpointUri: spec.checkpoint.uri ?? join(directory, 'checkpoints'),
       resume,
       exitWithParent: true,
+      ...(traceFile === undefined
+        ? {}
+        : { traceFile: join(this.#configs, SPANS, `${role}-${rank}-${attempt}`) }),
       ...(testing ? { testing } : {}),
       ...(deadlines ? { deadlines } : {}),
     };
@@ -317,12 +326,22 @@ class ProcessJob implements LocalJob {
     this.#coordinator.close();
     await this.#endChildren(asked === 'Succeeded' || asked === 'Stopped' ? END_MS : 0);
     process.off('exit', this.#killAll);
+    await this.#keepTrace();
     await rm(this.#configs, { recursive: true, force: true });
     const failure = asked === 'Stopped' ? (this.#deadlineError ?? error) : error;
     const phase = failure ? 'Failed' : asked;
     this.#reported = { ...this.#reported, phase, ...(failure ? { message: failure.message } : {}) };
     this.#show();
     this.#result.resolve(this.#resultOf(phase, failure));
+  }
+
+  /** A trace that cannot be written fails no job. */
+  async #keepTrace(): Promise<void> {
+    const { traceFile } = this.#options;
+    if (traceFile === undefined) return;
+    await writeChromeTrace(join(this.#configs, SPANS), traceFile).catch((error: Error) =>
+      this.#note('warning', 'trace cannot be written', { file: traceFile, error: error.message }),
+    );
   }
 
   /** Resolves when no child is left. */
@@ -346,6 +365,7 @@ class ProcessJob implements LocalJob {
       samplesPerSecond: seconds > 0 ? samples / seconds : this.#reported.samplesPerSecond,
       seconds: (performance.now() - this.#startedMs) / 1000,
       directory: this.#options.directory,
+      workers: this.#reported.workers.flatMap(({ rank, waits }) => (waits ? [{ rank, ...waits }] : [])),
       ...(error ? { error } : {}),
     };
   }

@@ -1,4 +1,6 @@
 // What a job tells about itself while it runs: plain data, made by the coordinator, shown by launcher, command and operator.
+import type { PhaseTimes } from '../trace/phase-times.ts';
+import type { SlowWorker, WorkerWaits } from './stragglers.ts';
 import type { WaitReport } from './waits.ts';
 
 export type JobPhase = 'Starting' | 'Running' | 'Evaluating' | 'Succeeded' | 'Failed' | 'Stopped';
@@ -13,6 +15,15 @@ export interface WorkerProgress {
   /** Share of the time spent waiting for other processes, 0 to 1. */
   readonly waitRatio: number;
   readonly restarts: number;
+  /** Absent before it is heard. */
+  readonly waits?: WorkerTimes;
+}
+
+/** Where a worker's time went since the coordinator started. */
+export interface WorkerTimes extends WorkerWaits {
+  readonly computeSeconds: number;
+  /** By its own clock, for whatever it was: the last worker, the servers, a checkpoint. */
+  readonly waitSeconds: number;
 }
 
 export interface ServerProgress {
@@ -64,9 +75,12 @@ export interface JobProgress {
   readonly message?: string;
   readonly history: readonly EpochRecord[];
   /** Absent before the coordinator is heard. */
-  readonly waits?: WaitReport;
+  readonly waits?: WaitReport & { readonly slow?: readonly SlowWorker[] };
   /** For which training has stood still while checkpoints were taken, since the coordinator started. */
   readonly checkpointSeconds?: number;
+  /** What each phase took per step: of all workers together, and of all servers. */
+  readonly workerPhases?: readonly PhaseTimes[];
+  readonly serverPhases?: readonly PhaseTimes[];
 }
 
 export interface JobResult {
@@ -78,6 +92,7 @@ export interface JobResult {
   readonly samplesPerSecond: number;
   readonly seconds: number;
   readonly directory: string;
+  readonly workers: readonly (WorkerTimes & { readonly rank: number })[];
   readonly error?: { readonly code: string; readonly message: string };
 }
 

@@ -4,6 +4,7 @@
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Directive } from '../protocol/gather.ts';
 import { Waits } from '../protocol/waits.ts';
+import type { PhaseClock } from '../trace/phase-times.ts';
 import type { CoordinationHandlers, Outbox } from '../transport/listener.ts';
 import type {
   EnlistRequest,
@@ -22,12 +23,14 @@ import { PendingJoins } from './pending-joins.ts';
 import { digestOf } from './plan.ts';
 import { ProgressBoard, type ReportedProgress } from './progress-board.ts';
 import { ServerLinks } from './server-links.ts';
+import { Times } from './times.ts';
 import { Watchers } from './watchers.ts';
 
 export interface CoordinatorOptions
   extends Pick<CourseOptions, 'config' | 'checkpoints' | 'log' | 'nowMs' | 'finish'> {
   /** The parameter server in this process. */
   readonly local: Pick<Peers, 'announce' | 'hears'> & { command(command: ServerCommand): void };
+  readonly trace: PhaseClock;
 }
 
 /** How the job ended, after which the process ends as well. */
@@ -48,6 +51,7 @@ export class Coordinator implements CoordinationHandlers {
   readonly #joins = new PendingJoins();
   readonly #watchers = new Watchers();
   readonly #waits = new Waits();
+  readonly #times: Times;
   readonly #end = Promise.withResolvers<Outcome>();
   readonly #timer: NodeJS.Timeout;
 
@@ -64,6 +68,7 @@ export class Coordinator implements CoordinationHandlers {
       },
     });
     this.#board = new ProgressBoard(config.workers, config.servers.length);
+    this.#times = new Times({ ...options, board: this.#board });
     this.#course = new Course({
       ...options,
       board: this.#board,
@@ -71,7 +76,7 @@ export class Coordinator implements CoordinationHandlers {
         command: (server, command) => this.#servers.command(server, command),
         answer: (rank, response) => this.#joins.answer(rank, response),
         refuse: (rank, error) => this.#joins.refuse(rank, error),
-        announce: local.announce,
+        announce: (step, directive) => this.#announce(step, directive),
         hears: local.hears,
       },
       ended: (phase) => this.#close({ phase }),
@@ -118,6 +123,7 @@ export class Coordinator implements CoordinationHandlers {
     if (effects.some(({ kind }) => kind === 'rejoin')) return { rejoin: !this.#course.over };
     this.#board.heard(request);
     this.#waits.heard(request);
+    this.#times.worker(rank, request.phases ?? []);
     if (request.state === 'done') this.#course.membership.step({ kind: 'leave', rank, epoch });
     return { rejoin: false };
   }
@@ -130,6 +136,7 @@ export class Coordinator implements CoordinationHandlers {
   /** The share of a rank in a step is done. Comes with the gradients, through the exchange of server 0. */
   record({ rank, epoch, step, record }: PushMessage): void {
     this.#mustBeCurrent(rank, epoch);
+    this.#times.recorded(rank, step);
     this.#course.applyLedger({ kind: 'record', rank, step, totals: record!, nowMs: this.#options.nowMs() });
   }
 
@@ -158,7 +165,9 @@ export class Coordinator implements CoordinationHandlers {
     unsaved,
     norm,
     failed,
+    timed,
   }: ShardReport): void {
+    if (timed) this.#times.server(server, timed.phases);
     if (epoch !== this.#course.membership.baseEpoch || this.#course.over) return;
     if (failed) this.fail(new RuntimeError('CHECKPOINT_WRITE_FAILED', failed.message), failed.code);
     if (loaded) {
@@ -210,6 +219,11 @@ export class Coordinator implements CoordinationHandlers {
     this.#close({ phase: 'Failed', error }, code);
   }
 
+  #announce(step: number, directive: Directive): void {
+    if (directive === 'train') this.#times.begun(step, this.#course.membership.workers);
+    this.#options.local.announce(step, directive);
+  }
+
   #mustBeCurrent(rank: number, epoch: number): void {
     if (!this.#course.membership.isCurrent(rank, epoch))
       throw new RuntimeError('OLD_EPOCH', `rank ${rank}: epoch ${epoch} is not its session`);
@@ -220,7 +234,8 @@ export class Coordinator implements CoordinationHandlers {
     this.#course.applyMembership({ kind: 'tick', nowMs });
     const { membership, ledger } = this.#course;
     if (ledger) this.#board.ledger(ledger.state(nowMs), nowMs, membership.phase !== 'ready');
-    this.#board.waits(this.#waits.tick(nowMs, membership, ledger));
+    this.#times.server(0, this.#options.trace.times());
+    this.#times.tick(this.#waits.tick(nowMs, membership, ledger));
     this.#watchers.tell(() => this.#board.progress());
   }
 

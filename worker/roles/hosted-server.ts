@@ -18,12 +18,13 @@ const MODULE = join(import.meta.dirname, `server-thread${extname(import.meta.fil
 
 /** The server that a worker's process has to run beside it; undefined where it has none. */
 export function hostedBy(config: RoleConfig): RoleConfig | undefined {
-  const { role, rank, serversInWorkers, servers } = config;
+  const { role, rank, serversInWorkers, servers, traceFile } = config;
   if (role !== 'worker' || !serversInWorkers || rank >= servers.length) return undefined;
   const { security } = config;
   return {
     ...config,
     role: 'server',
+    ...(traceFile === undefined ? {} : { traceFile: `${traceFile}-server` }),
     // It has an identity of its own.
     security:
       security.kind === 'token'

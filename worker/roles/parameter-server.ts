@@ -7,6 +7,7 @@ import { RuntimeError } from '../protocol/errors.ts';
 import { Exchange, type ExchangeEffect, type ExchangeMessage } from '../protocol/exchange.ts';
 import type { Directive } from '../protocol/gather.ts';
 import { type Pace, paceOf } from '../protocol/pace.ts';
+import type { Trace } from '../trace/phases.ts';
 import type { ExchangeHandlers, Inbox, Outbox } from '../transport/listener.ts';
 import type {
   AttendRequest,
@@ -20,6 +21,7 @@ import type {
   ServerCommand,
   ShardReport,
 } from '../transport/messages.ts';
+import { Arrivals } from './arrivals.ts';
 import type { Log } from './log.ts';
 import { parsePlan } from './plan.ts';
 import { type Payload, ShardArrays } from './shard-arrays.ts';
@@ -36,6 +38,7 @@ export interface ParameterServerOptions {
   /** To the coordinator. */
   readonly report: (report: ShardReport) => void;
   readonly log: Log;
+  readonly trace: Trace;
   /** Of server 0: where records go, and what a worker that pulls late must hear. */
   readonly ledger?: {
     record(message: PushMessage): void;
@@ -62,11 +65,13 @@ export class ParameterServer implements ExchangeHandlers {
   /** Epoch of the newest load command, done or not. */
   #loading = 0;
   readonly #streams: WorkerStreams;
+  readonly #arrivals: Arrivals;
   #copies: CopyCommand[] = [];
 
   constructor(options: ParameterServerOptions) {
     this.#options = options;
     this.#streams = new WorkerStreams(options.engine);
+    this.#arrivals = new Arrivals(options.trace);
   }
 
   command({ load, copy, norm }: ServerCommand): void {
@@ -190,6 +195,7 @@ export class ParameterServer implements ExchangeHandlers {
     cause: ExchangeMessage,
     payload: Payload,
   ): void {
+    const sinceMs = performance.now();
     switch (effect.kind) {
       case 'refuse':
         throw new RuntimeError(effect.code, effect.message);
@@ -201,12 +207,15 @@ export class ParameterServer implements ExchangeHandlers {
         break;
       case 'hold':
         arrays.hold(effect.chunk, effect.rank, payload);
+        this.#arrivals.came(effect.rank, (cause as { step: number }).step);
         break;
       case 'accumulate':
         arrays.accumulate(effect.chunk, effect.rank, effect.weight, effect.first);
+        this.#options.trace.span('sum', (cause as { step: number }).step, sinceMs);
         break;
       case 'update':
         arrays.update(effect.chunk, effect.step, effect.scale, effect.learningRate);
+        this.#options.trace.span('update', effect.step, sinceMs);
         break;
       case 'reportNorm':
         this.#report(epoch, {
@@ -220,8 +229,10 @@ export class ParameterServer implements ExchangeHandlers {
             ? { codec: '', data: arrays.bytes(effect.chunk, effect.step) }
             : arrays.news(effect.chunk, effect.step),
         );
+        this.#options.trace.span('send', effect.step, sinceMs);
         break;
       case 'complete':
+        this.#arrivals.complete(effect.step - 1);
         this.#maybeCopy();
         break;
       case 'supersede':

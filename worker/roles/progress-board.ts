@@ -8,7 +8,6 @@ import type {
   ServerProgress,
   WorkerProgress,
 } from '../protocol/progress.ts';
-import type { WaitReport } from '../protocol/waits.ts';
 import type { HeartbeatRequest } from '../transport/messages.ts';
 
 /** Progress without what only the launcher knows (process ids, restarts). */
@@ -34,7 +33,8 @@ export class ProgressBoard {
   #phase: JobPhase = 'Starting';
   #message: string | undefined;
   #errorCode: string | undefined;
-  #waits: WaitReport | undefined;
+  #waits: JobProgress['waits'];
+  #phases: Pick<JobProgress, 'workerPhases' | 'serverPhases'> = {};
   #checkpointMs = 0;
   #checkpoint: CheckpointProgress | undefined;
   #ledger: LedgerState = { step: 0, train: { samples: 0, sums: [] }, milliseconds: 0, history: [] };
@@ -79,8 +79,12 @@ export class ProgressBoard {
     while (this.#marks.length > 2 && this.#marks[1]!.ms < nowMs - WINDOW_MS) this.#marks.shift();
   }
 
-  waits(report: WaitReport): void {
+  waits(report: NonNullable<JobProgress['waits']>): void {
     this.#waits = report;
+  }
+
+  phases(phases: Pick<JobProgress, 'workerPhases' | 'serverPhases'>): void {
+    this.#phases = phases;
   }
 
   /** Training stood still for so long. */
@@ -141,6 +145,7 @@ export class ProgressBoard {
       history: history.map((record) => this.#record(record)),
       ...(this.#waits ? { waits: this.#waits } : {}),
       checkpointSeconds: this.#checkpointMs / 1000,
+      ...this.#phases,
     };
   }
 

@@ -1,5 +1,6 @@
 // A worker's signs of life: a heartbeat every second with its speed, and what the coordinator answers to it.
 import { RuntimeError } from '../protocol/errors.ts';
+import type { PhaseClock } from '../trace/phase-times.ts';
 import type { CoordinationClient } from '../transport/clients.ts';
 
 const INTERVAL_MS = 1000;
@@ -13,6 +14,7 @@ interface Watched {
 export class Pulse {
   readonly #coordinator: CoordinationClient;
   readonly #rank: number;
+  readonly #trace: PhaseClock;
   readonly #timer: NodeJS.Timeout;
   #session: Watched | undefined;
   #epoch = 0;
@@ -25,9 +27,10 @@ export class Pulse {
   #sinceMs = performance.now();
   #busy = false;
 
-  constructor(coordinator: CoordinationClient, rank: number) {
+  constructor(coordinator: CoordinationClient, rank: number, trace: PhaseClock) {
     this.#coordinator = coordinator;
     this.#rank = rank;
+    this.#trace = trace;
     this.#timer = setInterval(() => void this.#beat(), INTERVAL_MS);
     this.#timer.unref();
   }
@@ -100,6 +103,7 @@ export class Pulse {
       waitRatio: seconds > 0 ? Math.min(1, this.#waitedMs / 1000 / seconds) : 0,
       state: this.#state,
       waiting,
+      phases: this.#trace.times(),
     };
     this.#samples = 0;
     this.#waitedMs = 0;

@@ -5,6 +5,8 @@ import { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { openStore } from '../checkpoint/store.ts';
 import { CHUNK_LENGTH } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
+import { openTrace } from '../trace/open.ts';
+import type { PhaseClock } from '../trace/phase-times.ts';
 import { CoordinationClient } from '../transport/clients.ts';
 import { type Listener, listen } from '../transport/listener.ts';
 import type { ServerCommand, ShardReport } from '../transport/messages.ts';
@@ -15,6 +17,8 @@ import { Coordinator, type Outcome } from './coordinator.ts';
 import type { Log } from './log.ts';
 import { openSecurity } from './open-security.ts';
 import { ParameterServer } from './parameter-server.ts';
+
+const TIMES_INTERVAL_MS = 1000;
 
 /** What is done when the process is asked to end; a role sets it once it has something to lose. */
 export interface Leaving {
@@ -40,6 +44,7 @@ async function runCoordinatingServer(
   leaving: Leaving,
 ): Promise<LastWords> {
   const checkpoints = new Checkpoints(openStore(config.checkpointUri));
+  using trace = openTrace(config, log);
   const local = {
     command: (command: ServerCommand) => server.command(command),
     announce: (...begin: Parameters<ParameterServer['announce']>) => server.announce(...begin),
@@ -50,11 +55,12 @@ async function runCoordinatingServer(
     checkpoints,
     log,
     nowMs: () => performance.now(),
+    trace,
     local,
     finish: (plan, folder, progress) => writeResults({ config, checkpoints, plan, folder, progress, log }),
   });
   const server = new ParameterServer({
-    ...serverOptions(config, engine, checkpoints, log),
+    ...serverOptions(config, engine, checkpoints, log, trace),
     report: (report) => coordinator.reportShard(report),
     ledger: {
       record: (message) => coordinator.record(message),
@@ -83,8 +89,9 @@ async function runPlainServer(config: RoleConfig, engine: Engine, log: Log): Pro
     chunkBytes: chunkBytesOf(config),
   });
   const callMs = config.deadlines.callSeconds * 1000;
+  using trace = openTrace(config, log);
   const server = new ParameterServer({
-    ...serverOptions(config, engine, checkpoints, log),
+    ...serverOptions(config, engine, checkpoints, log, trace),
     report: (report: ShardReport) => {
       // A lost report is as a lost link: the coordinator sends everybody back when the link is made anew.
       coordinator.reportShard(report, callMs).catch((error: unknown) => link.lose(error));
@@ -93,9 +100,15 @@ async function runPlainServer(config: RoleConfig, engine: Engine, log: Log): Pro
   const link = new Link(coordinator, config, server, log);
   const listener = await listenFor(config, security, server, undefined);
   log('info', 'listening', { port: listener.port });
+  const timer = setInterval(() => {
+    // The next one tells the same and more.
+    const report = { server: config.rank, epoch: 0, timed: { phases: trace.times() } };
+    coordinator.reportShard(report, callMs).catch(() => {});
+  }, TIMES_INTERVAL_MS);
   try {
     await link.run();
   } finally {
+    clearInterval(timer);
     coordinator.close();
     await listener.close();
   }
@@ -157,7 +170,13 @@ class Link {
   }
 }
 
-function serverOptions(config: RoleConfig, engine: Engine, checkpoints: Checkpoints, log: Log) {
+function serverOptions(
+  config: RoleConfig,
+  engine: Engine,
+  checkpoints: Checkpoints,
+  log: Log,
+  trace: PhaseClock,
+) {
   return {
     engine,
     index: config.rank,
@@ -166,6 +185,7 @@ function serverOptions(config: RoleConfig, engine: Engine, checkpoints: Checkpoi
     sharedMemory: config.testing.sharedMemory,
     checkpoints,
     log,
+    trace,
   };
 }
 

@@ -5,6 +5,7 @@ import { type Chunk, planChunks, planShards, type Shard } from '../protocol/chun
 import { RuntimeError } from '../protocol/errors.ts';
 import { type Directive, Gather, type GatherEffect, type GatherMessage } from '../protocol/gather.ts';
 import type { Totals } from '../protocol/ledger.ts';
+import type { Trace } from '../trace/phases.ts';
 import type { ExchangeClient, Incoming, Outgoing } from '../transport/clients.ts';
 import { type DelayOptions, delayed } from '../transport/delay.ts';
 import type { Parameters, PullMessage, PushMessage } from '../transport/messages.ts';
@@ -27,6 +28,7 @@ export interface SessionOptions {
   /** Longest time without any message while waiting for a step. */
   readonly stallMs: number;
   readonly delay: DelayOptions;
+  readonly trace: Trace;
 }
 
 /** Of the step being pushed. */
@@ -68,6 +70,8 @@ export class Session {
   #lastHeardMs = performance.now();
   /** Chunks from this one on are pushed already in the present step; falls as backward proceeds. */
   #pushedFrom = 0;
+  /** When the first parameters of the next step came. */
+  #pullsSinceMs: number | undefined;
 
   /** Announces the session to every server, finds the step in progress, and opens the streams. */
   static async open(options: SessionOptions): Promise<Session> {
@@ -140,7 +144,7 @@ export class Session {
   pushFrom(from: number, share: Share): void {
     let first = this.#pushedFrom;
     while (first > 0 && this.#chunks[first - 1]!.from >= from) first--;
-    this.#pushRange(first, this.#pushedFrom, share);
+    if (first < this.#pushedFrom) this.#pushRange(first, this.#pushedFrom, share);
     this.#pushedFrom = first;
   }
 
@@ -180,6 +184,7 @@ export class Session {
 
   /** Chunks [first, end), the last ones first, as backward makes them; what a server sees in one message. */
   #pushRange(first: number, end: number, share: Share): void {
+    const sinceMs = performance.now();
     for (let last = end - 1; last >= first; last--) {
       const server = this.#owners[last]!;
       if (this.#seen.has(server)) {
@@ -189,6 +194,7 @@ export class Session {
         last = low;
       } else this.#push(server, last, share, 0);
     }
+    this.#options.trace.span('push', share.step, sinceMs);
   }
 
   #push(server: number, chunk: number, share: Share, sharedChunks: number): void {
@@ -201,8 +207,10 @@ export class Session {
   }
 
   #encoded(chunk: Chunk, { step, flush }: Share): Encoded {
-    const { arenas, encoder } = this.#options;
+    const { arenas, encoder, trace } = this.#options;
+    const sinceMs = performance.now();
     const encoded = encoder?.encode(arenas.gradients.values, chunk, step, flush);
+    if (encoded) trace.span('encode', step, sinceMs);
     return encoded ?? { codec: '', data: arenas.gradientBytes(chunk) };
   }
 
@@ -215,6 +223,7 @@ export class Session {
 
   #received(step: number, parameters: Parameters, data: Uint8Array): void {
     const { chunk: first, codec = '', sharedChunks = 0 } = parameters;
+    this.#pullsSinceMs ??= performance.now();
     const end = Math.min(first + Math.max(1, sharedChunks), this.#chunks.length);
     for (let chunk = first; chunk < end; chunk++)
       this.#apply({ kind: 'chunk', chunk, step }, sharedChunks > 0 ? undefined : { codec, data });
@@ -230,6 +239,9 @@ export class Session {
         if (encoded) this.#write(effect.chunk, effect.step, encoded);
         break;
       case 'ready':
+        if (this.#pullsSinceMs !== undefined)
+          this.#options.trace.span('pull', effect.step, this.#pullsSinceMs);
+        this.#pullsSinceMs = undefined;
         this.#ready = { step: effect.step, directive: effect.directive };
         this.#waiting?.resolve(this.#ready);
         break;

@@ -8,6 +8,8 @@ import { CHUNK_LENGTH } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Directive } from '../protocol/gather.ts';
 import { type Pace, paceOf } from '../protocol/pace.ts';
+import { openTrace } from '../trace/open.ts';
+import type { PhaseClock } from '../trace/phase-times.ts';
 import { CoordinationClient, ExchangeClient, type PeerOptions } from '../transport/clients.ts';
 import { PROTOCOL } from '../transport/services.ts';
 import { Arenas } from './arenas.ts';
@@ -36,6 +38,7 @@ export class Trainer {
   readonly #coordinator: CoordinationClient;
   readonly #peer: (address: string) => PeerOptions;
   readonly #pulse: Pulse;
+  readonly #trace: PhaseClock;
   readonly #planText: string;
   /** Of the number of workers that the newest session is one of. */
   #pace: Pace;
@@ -49,11 +52,12 @@ export class Trainer {
     this.#config = config;
     this.#workload = workload;
     this.#log = log;
+    this.#trace = openTrace(config, log);
     const chunkBytes = 4 * Math.max(CHUNK_LENGTH, config.testing.chunkLength);
     const security = openSecurity(config.security, log);
     this.#peer = (address) => ({ address, security, chunkBytes });
     this.#coordinator = new CoordinationClient(this.#peer(config.servers[0]!));
-    this.#pulse = new Pulse(this.#coordinator, config.rank);
+    this.#pulse = new Pulse(this.#coordinator, config.rank, this.#trace);
     this.#planText = JSON.stringify(planOf(workload));
     this.#pace = this.#paceWith(config.workers);
   }
@@ -143,6 +147,7 @@ export class Trainer {
           ? { encoder: new GradientEncoder(engine, gradientCodec, engineModel.layout.trainableLength) }
           : {}),
         delay: { maxMs: testing.delayMs, seed: testing.delaySeed },
+        trace: this.#trace,
       };
       if (!initialize) return options;
       this.#log('info', 'bringing the initial parameters');
@@ -155,12 +160,14 @@ export class Trainer {
     try {
       for (;;) {
         this.#pulse.waits();
+        const waitsSinceMs = performance.now();
         const ready = session.ready();
         ready.catch(() => {}); // seen by the race or not at all
         const next = await Promise.race([ready, this.#asked.promise]);
         if (!next) return await this.#leaveBetweenSteps(session);
         const { step, directive } = next;
         this.#pulse.waited();
+        this.#trace.span('wait', step, waitsSinceMs);
         this.#lastProgressMs = performance.now();
         this.#workload.engineModel.bind(arenas.parameters(step), arenas.gradients);
         await this.#maybeEvaluate(step, epoch);
@@ -181,7 +188,9 @@ export class Trainer {
 
   async #step(session: Session, step: number, batches: AsyncIterator<Batch>): Promise<void> {
     const { engineModel, batchSize } = this.#workload;
+    const asksSinceMs = performance.now();
     const next = await batches.next();
+    this.#trace.span('data', step, asksSinceMs);
     if (next.done) throw new RuntimeError('INTERNAL', `step ${step}: the data ended`);
     const batch = next.value;
     const share: Share = {
@@ -196,11 +205,13 @@ export class Trainer {
       session.computed();
       return;
     }
+    const computesSinceMs = performance.now();
     const result = await engineModel.trainStep(batch.inputs, batch.targets, {
       batchSize: batch.size,
       step,
       onGradients: (from) => session.pushFrom(from, share),
     });
+    this.#trace.span('compute', step, computesSinceMs);
     if (!Number.isFinite(result.loss))
       throw new RuntimeError(
         'LOSS_NOT_FINITE',
@@ -225,7 +236,9 @@ export class Trainer {
     if (!evaluate || step === 0 || step % perEpoch !== 0) return;
     const { rank, deadlines } = this.#config;
     this.#pulse.enter('evaluating');
+    const sinceMs = performance.now();
     const totals = await evaluateShare(this.#workload, evaluate, rank, workers);
+    this.#trace.span('evaluate', step, sinceMs);
     await this.#coordinator.reportEvaluation({ rank, epoch, step, totals }, deadlines.callSeconds * 1000);
     this.#pulse.enter('running');
   }

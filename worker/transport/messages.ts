@@ -2,6 +2,7 @@
 import type { CodecName } from '../../native/engine.ts';
 import type { Directive } from '../protocol/gather.ts';
 import type { Totals } from '../protocol/ledger.ts';
+import type { PhaseTimes } from '../trace/phase-times.ts';
 
 export interface ProtocolRange {
   readonly oldest: number;
@@ -30,6 +31,7 @@ export interface HeartbeatRequest {
   readonly waitRatio: number;
   readonly state: string;
   readonly waiting?: boolean;
+  readonly phases?: readonly PhaseTimes[];
 }
 export interface HeartbeatResponse {
   readonly rejoin: boolean;
@@ -90,6 +92,7 @@ export interface ShardReport {
   readonly norm?: { readonly step: number; readonly blocks: readonly number[] };
   readonly unsaved?: { readonly step: number; readonly reason: string };
   readonly failed?: { readonly code: string; readonly message: string };
+  readonly timed?: { readonly phases: readonly PhaseTimes[] };
 }
 
 export interface ResizeRequest {

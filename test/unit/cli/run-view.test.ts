@@ -115,6 +115,7 @@ const RESULT: JobResult = {
   samplesPerSecond: 320,
   seconds: 4.2,
   directory: '/runs/job',
+  workers: [],
 };
 
 test('the end: a table, a curve for each value, one JSON object without NaN', () => {
@@ -140,5 +141,20 @@ test('the end: a table, a curve for each value, one JSON object without NaN', ()
     samplesPerSecond: 320,
     seconds: 4.2,
     output: '/runs/job',
+    workers: [],
   });
+});
+
+test('where the time of several workers went, and for whom they waited', () => {
+  const worker = { steps: 240, lastSteps: 179, waitedSeconds: 0.1, waitSeconds: 75.4, computeSeconds: 12.25 };
+  const workers = [
+    { ...worker, rank: 0, lastSteps: 61, longestFor: 1, longestForSeconds: 0.08 },
+    { ...worker, rank: 1, longestForSeconds: 0 },
+  ];
+  assert.deepEqual(renderSummary('job', { ...RESULT, workers }).slice(4, -1), [
+    '',
+    '  worker  computing  waiting  of it for workers  longest for                 last at',
+    '  0          12.3 s     1:15             0.10 s  worker 1 (0.08 s)   61 of 240 steps',
+    '  1          12.3 s     1:15             0.10 s                     179 of 240 steps',
+  ]);
 });
