@@ -74,6 +74,24 @@ test(`kill -9 of a parameter server ${SERVER_KILLS} times`, TIMEOUT, async (cont
   context.diagnostic(`${killed} servers killed, digest ${outcome.digest.slice(0, 12)} as undisturbed`);
 });
 
+test(
+  'kill -9 of the coordinator after the last step: its next process still finds the workers',
+  TIMEOUT,
+  async () => {
+    const epochs = 2;
+    const last = (epochs * SAMPLES) / (JOB.workers * JOB.batchSize);
+    const outcome = await run({ ...JOB, epochs, maxRestarts: 1 }, async (job) => {
+      // The results are written from this checkpoint; they take some ten milliseconds.
+      const committed = (): boolean =>
+        job.logged('checkpoint committed').some(({ fields }) => fields['step'] === last);
+      while (!committed()) await pause(1);
+      process.kill(job.progress.servers[0]!.pid!, 'SIGKILL');
+      assert.ok(await job.until(({ servers }) => servers[0]!.restarts === 1));
+    });
+    assert.deepEqual(outcome.history, undisturbed.history.slice(0, epochs));
+  },
+);
+
 test('kill -9 of workers that hold the parameters', TIMEOUT, async (context) => {
   let killed = 0;
   const outcome = await run({ ...JOB, servers: 0, maxRestarts: 50 }, async (job) => {

@@ -93,6 +93,11 @@ export class ParameterServer implements ExchangeHandlers {
     this.#streams.announce(step, directive);
   }
 
+  /** Server 0: tells all workers that the job is over. */
+  finish(): void {
+    this.#streams.finish();
+  }
+
   /** A worker listens. */
   hears(rank: number): boolean {
     return this.#streams.current(rank)?.pull !== undefined;

@@ -74,6 +74,7 @@ async function runCoordinatingServer(
   log('info', 'listening', { port: listener.port });
   coordinator.enlistLocal();
   const outcome = await coordinator.ended;
+  if (!outcome.error) server.finish();
   await coordinator.drained(config.deadlines.lingerSeconds * 1000);
   await listener.close();
   if (outcome.error) throw outcome.error;

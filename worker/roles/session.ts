@@ -67,6 +67,9 @@ export class Session {
   #ready: Ready | undefined;
   #waiting: PromiseWithResolvers<Ready> | undefined;
   #failure: RuntimeError | undefined;
+  /** Nothing is to be trained any more: only server 0, which says when the job is over, is still listened to. */
+  #finishing = false;
+  readonly #over = Promise.withResolvers<void>();
   #lastHeardMs = performance.now();
   /** Chunks from this one on are pushed already in the present step; falls as backward proceeds. */
   #pushedFrom = 0;
@@ -79,18 +82,16 @@ export class Session {
     const session = new Session(options, await attendAll(options));
     for (const server of session.#partners()) {
       const outgoing = servers[server]!.push();
-      outgoing.onFailure((error) => session.fail(error));
+      outgoing.onFailure((error) => session.#lost(server, error));
       const write = delayed<PushMessage>((message) => outgoing.write(message), session.#delay(2 * server));
       session.#pushes.set(server, { outgoing, write });
       const pull = servers[server]!.pull({ rank, epoch, step: session.#gather.target });
-      const receive = delayed<PullMessage>(
-        (message) => session.#receive(message),
+      const receive = delayed<PullMessage | 'end'>(
+        (message) => (message === 'end' ? session.#ended(server) : session.#receive(message)),
         session.#delay(2 * server + 1),
       );
       pull.onMessage(receive);
-      pull.onEnd((error) =>
-        session.fail(error ?? new RuntimeError('PEER_LOST', `server ${server} ended the stream`)),
-      );
+      pull.onEnd((error) => (error ? session.#lost(server, error) : receive('end')));
       session.#pulls.push(pull);
     }
     return session;
@@ -98,6 +99,7 @@ export class Session {
 
   private constructor(options: SessionOptions, { step, seen }: Attended) {
     this.#options = options;
+    this.#over.promise.catch(() => {}); // whoever waits for it has it
     this.#seen = seen;
     this.#chunks = planChunks(options.layout, options.chunkLength);
     this.#trainable = this.#chunks.filter(({ state }) => !state).length;
@@ -127,6 +129,34 @@ export class Session {
       clearInterval(watchdog);
       this.#waiting = undefined;
     }
+  }
+
+  /**
+   * After the last step: resolves when the coordinator has ended the job. Rejects when it is lost before: its next process needs
+   * the workers again.
+   */
+  async over(): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    const { stallMs } = this.#options;
+    const late = new RuntimeError(
+      'STALLED',
+      `the job does not end: nothing for ${Math.round(stallMs / 1000)} s`,
+    );
+    const timer = setTimeout(() => this.fail(late), stallMs);
+    try {
+      await this.#over.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #ended(server: number): void {
+    if (this.#finishing && server === 0) this.#over.resolve();
+    else this.#lost(server, new RuntimeError('PEER_LOST', `server ${server} ended the stream`));
+  }
+
+  #lost(server: number, error: RuntimeError): void {
+    if (server === 0 || !this.#finishing) this.fail(error);
   }
 
   /** The engine begins to compute: parameters that come from now on are the next step's. */
@@ -167,6 +197,7 @@ export class Session {
     for (const pull of this.#pulls) pull.cancel();
     for (const { outgoing } of this.#pushes.values()) outgoing.cancel();
     this.#waiting?.reject(error);
+    this.#over.reject(error);
   }
 
   /** Servers that this worker exchanges with, and how many of them through memory that both see. */
@@ -243,6 +274,8 @@ export class Session {
           this.#options.trace.span('pull', effect.step, this.#pullsSinceMs);
         this.#pullsSinceMs = undefined;
         this.#ready = { step: effect.step, directive: effect.directive };
+        // The coordinator may end the job as soon as it has this worker's last word.
+        this.#finishing = effect.directive !== 'train';
         this.#waiting?.resolve(this.#ready);
         break;
     }

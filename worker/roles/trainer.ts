@@ -66,9 +66,7 @@ export class Trainer {
     try {
       for (;;) {
         try {
-          const end = await this.#runSession();
-          if (end !== 'leave' && end !== 'terminated') await this.#pulse.finish();
-          return end;
+          return await this.#runSession();
         } catch (error) {
           await this.#recover(error);
         }
@@ -171,7 +169,11 @@ export class Trainer {
         this.#lastProgressMs = performance.now();
         this.#workload.engineModel.bind(arenas.parameters(step), arenas.gradients);
         await this.#maybeEvaluate(step, epoch);
-        if (directive !== 'train') return directive;
+        if (directive !== 'train') {
+          await this.#pulse.finish();
+          await session.over();
+          return directive;
+        }
         batches ??= this.#batchesFrom(step);
         await this.#step(session, step, batches);
       }

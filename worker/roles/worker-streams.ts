@@ -75,6 +75,11 @@ export class WorkerStreams {
     return segment !== undefined;
   }
 
+  /** The job is over: workers need not wait for anything any more. */
+  finish(): void {
+    for (const { pull } of this.#sessions.values()) pull?.end();
+  }
+
   /** Tells all workers that a step may begin. */
   announce(step: number, directive: Directive): void {
     for (const { pull } of this.#sessions.values())
