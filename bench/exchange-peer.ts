@@ -6,6 +6,7 @@ import { type Engine, type EngineModel, engine, type Memory, type StepOptions } 
 import { type RoleConfigInput, roleConfigSchema } from '../protos/role-config.ts';
 import type { Batch, Dataset } from '../worker/data/dataset.ts';
 import { Random } from '../worker/random/philox.ts';
+import { gradientCodecOf } from '../worker/roles/gradient-codec.ts';
 import { HostedServer, hostedBy } from '../worker/roles/hosted-server.ts';
 import type { Log } from '../worker/roles/log.ts';
 import { runServer } from '../worker/roles/run-server.ts';
@@ -107,7 +108,9 @@ function samples(shape: readonly number[], batch: number): Dataset {
 }
 
 function workloadOf(subject: Subject, uses: Engine, gate: Gate): Workload {
+  const { gradientCodec } = config.spec.exchange;
   const common = {
+    ...(gradientCodec ? { gradientCodec: gradientCodecOf(gradientCodec) } : {}),
     engine: uses,
     shuffle: false,
     epochs: 1,
