@@ -46,6 +46,15 @@ export class RuntimeError extends Error {
   }
 }
 
+/** GRADIENT_NOT_FINITE; `what` says whose it is. */
+export function gradientNotFinite(what: string, chunk: number, step: number, cause?: unknown): RuntimeError {
+  return new RuntimeError(
+    'GRADIENT_NOT_FINITE',
+    `${what}, step ${step}, chunk ${chunk}: expected finite values; try a smaller learning rate or clipNorm`,
+    { cause },
+  );
+}
+
 export function isRuntimeErrorCode(code: string): code is RuntimeErrorCode {
   return Object.hasOwn(RUNTIME_ERRORS, code);
 }

@@ -4,6 +4,7 @@ import type { ArenaLayout, CodecName, Engine, Memory, PagedArena, Segment } from
 import { type Chunk, type Shard, strideOf } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { SharedMemory } from '../transport/messages.ts';
+import { bytesOf } from './float-bytes.ts';
 import type { Encoded } from './gradient-codec.ts';
 import { openShared, segmentOf, sharedAs } from './shared-memory.ts';
 
@@ -42,12 +43,12 @@ export class Arenas {
   }
 
   /** Throws BAD_MESSAGE. */
-  write(chunk: Chunk, step: number, data: Uint8Array): void {
-    const target = bytesOf(this.parameters(step), chunk);
+  write({ index, from, to }: Chunk, step: number, data: Uint8Array): void {
+    const target = bytesOf(this.parameters(step).values, from, to);
     if (data.byteLength !== target.byteLength)
       throw new RuntimeError(
         'BAD_MESSAGE',
-        `parameters of chunk ${chunk.index}: expected ${target.byteLength} bytes, got ${data.byteLength}`,
+        `parameters of chunk ${index}: expected ${target.byteLength} bytes, got ${data.byteLength}`,
       );
     target.set(data);
   }
@@ -63,11 +64,7 @@ export class Arenas {
     }
   }
 
-  gradientBytes(chunk: Chunk): Uint8Array {
-    return bytesOf(this.gradients, chunk);
+  gradientBytes({ from, to }: Chunk): Uint8Array {
+    return bytesOf(this.gradients.values, from, to);
   }
-}
-
-function bytesOf({ values }: Memory, { from, to }: Chunk): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset + 4 * from, 4 * (to - from));
 }

@@ -1,8 +1,9 @@
 // Which chunks travel in fewer bytes, and in how few, and what a worker still owes of its gradients. The codecs are the engine's;
 // messages and sums are others'.
+import { type GradientCodecChoice, onlyEntry } from '../../crds/leptonjob.ts';
 import type { CodecName, CodecSpec, Encoder, Engine } from '../../native/engine.ts';
 import type { Chunk } from '../protocol/chunks.ts';
-import { RuntimeError } from '../protocol/errors.ts';
+import { gradientNotFinite } from '../protocol/errors.ts';
 
 /** What a job asks for. */
 export interface GradientCodec extends CodecSpec {
@@ -10,6 +11,12 @@ export interface GradientCodec extends CodecSpec {
   readonly ratio?: number;
   /** oneBit: steps in full precision; topK: steps in which the share falls to `ratio`. */
   readonly warmupSteps?: number;
+}
+
+/** As the manifest says it. */
+export function gradientCodecOf(choice: GradientCodecChoice): GradientCodec {
+  const [codec, options] = onlyEntry(choice);
+  return { codec, ...options };
 }
 
 /** The bytes of one chunk: of a codec, or its little-endian floats where `codec` is empty. */
@@ -74,11 +81,7 @@ export class GradientEncoder {
       return this.#encoder.encode(gradients, chunk.from, chunk.to, wire, ratio);
     } catch (cause) {
       if ((cause as { code?: string }).code !== 'ENGINE_NOT_FINITE') throw cause;
-      throw new RuntimeError(
-        'GRADIENT_NOT_FINITE',
-        `gradient of step ${step}, chunk ${chunk.index}: expected finite values; try a smaller learning rate or clipNorm`,
-        { cause },
-      );
+      throw gradientNotFinite('gradient', chunk.index, step, cause);
     }
   }
 }

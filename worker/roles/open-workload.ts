@@ -1,5 +1,5 @@
 // Opens what a worker computes with: the job's model, its data and the engine, as the spec says. No training.
-import { type GradientCodecChoice, type LeptonJobSpec, onlyEntry } from '../../crds/leptonjob.ts';
+import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
 import type { Engine } from '../../native/engine.ts';
 import type { RoleConfig } from '../../protos/role-config.ts';
 import type { Dataset } from '../data/dataset.ts';
@@ -10,7 +10,7 @@ import { lossesOf } from '../model/compile.ts';
 import { modelFromSpec, type ProgramData } from '../model/from-spec.ts';
 import { resolveOptimizer, scheduleFactor } from '../model/training.ts';
 import { RuntimeError } from '../protocol/errors.ts';
-import type { GradientCodec } from './gradient-codec.ts';
+import { gradientCodecOf } from './gradient-codec.ts';
 import type { Workload } from './workload.ts';
 
 /** Throws ModelError, DataError and engine errors, each naming the part of the spec that is wrong. */
@@ -49,11 +49,6 @@ export async function openWorkload(config: RoleConfig, engine: Engine): Promise<
       await evaluate?.[Symbol.asyncDispose]();
     },
   };
-}
-
-function gradientCodecOf(choice: GradientCodecChoice): GradientCodec {
-  const [codec, options] = onlyEntry(choice);
-  return { codec, ...options };
 }
 
 /** The manifest's data; where it has none, the program's. */

@@ -11,6 +11,7 @@ import { type DelayOptions, delayed } from '../transport/delay.ts';
 import type { Parameters, PullMessage, PushMessage } from '../transport/messages.ts';
 import { PROTOCOL } from '../transport/services.ts';
 import type { Arenas } from './arenas.ts';
+import { bytesOf } from './float-bytes.ts';
 import type { Encoded, GradientEncoder } from './gradient-codec.ts';
 
 export interface SessionOptions {
@@ -364,8 +365,4 @@ function ownersOf(options: SessionOptions): number[] {
 
 function shardsOf({ layout, chunkLength, servers }: SessionOptions): Shard[] {
   return planShards(planChunks(layout, chunkLength), servers.length);
-}
-
-function bytesOf(array: Float32Array, from: number, to: number): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset + 4 * from, 4 * (to - from));
 }

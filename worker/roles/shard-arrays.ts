@@ -9,8 +9,9 @@ import type {
   WeightedPart,
 } from '../../native/engine.ts';
 import { type Chunk, NORM_BLOCK, type Shard, strideOf } from '../protocol/chunks.ts';
-import { RuntimeError } from '../protocol/errors.ts';
+import { gradientNotFinite, RuntimeError } from '../protocol/errors.ts';
 import type { SharedMemory } from '../transport/messages.ts';
+import { bytesOf } from './float-bytes.ts';
 import { type Encoded, type GradientCodec, ratioAt } from './gradient-codec.ts';
 import { segmentOf, sharedAs } from './shared-memory.ts';
 
@@ -145,7 +146,7 @@ export class ShardArrays {
   /** Throws GRADIENT_NOT_FINITE: one such value would be in all parameters for ever. */
   #checkFinite(index: number, rank: number, step: number, data: Uint8Array): void {
     if (this.#engine.allFinite(data)) return;
-    throw notFinite(`gradient of rank ${rank}`, index, step);
+    throw gradientNotFinite(`gradient of rank ${rank}`, index, step);
   }
 
   hold(index: number, rank: number, payload: Payload): void {
@@ -231,8 +232,8 @@ export class ShardArrays {
     const ratio = Math.min(1, contributions * ratioAt(this.#gradientCodec!, step));
     const wire = Buffer.allocUnsafe(this.#engine.encodedBytes(codec, to - from, ratio));
     const next = this.#version(step + 1);
-    const exact = new Uint8Array(this.#exact.buffer, this.#exact.byteOffset + 4 * from, 4 * (to - from));
-    if (!this.#engine.allFinite(exact)) throw notFinite('parameters', index, step + 1);
+    if (!this.#engine.allFinite(bytesOf(this.#exact, from, to)))
+      throw gradientNotFinite('parameters', index, step + 1);
     const written = this.#engine.encodeDifference(codec, this.#exact, old, next, from, to, wire, ratio);
     this.#differences.set(index, { step: step + 1, codec, data: wire.subarray(0, written) });
   }
@@ -250,15 +251,14 @@ export class ShardArrays {
     const [from, to] = this.#range(index);
     this.#checkShared(index, step, this.#parts.get(index) ?? []);
     this.#addParts(index);
-    const sum = new Uint8Array(this.#sum.buffer, this.#sum.byteOffset + 4 * from, 4 * (to - from));
-    if (!this.#engine.allFinite(sum)) throw this.#overflow(index, step, []);
+    if (!this.#engine.allFinite(bytesOf(this.#sum, from, to))) throw this.#overflow(index, step, []);
     if (options.scale !== 0) this.#optimizer.update(this.#exact, this.#sum, from, to, options);
   }
 
   /** Who brought it; nobody where finite values have too large a sum. */
   #overflow(index: number, step: number, parts: readonly Part[]): RuntimeError {
     const culprit = parts.find(({ data }) => !this.#engine.allFinite(data));
-    return notFinite(culprit ? `gradient of rank ${culprit.rank}` : 'sum of gradients', index, step);
+    return gradientNotFinite(culprit ? `gradient of rank ${culprit.rank}` : 'sum of gradients', index, step);
   }
 
   /** Sums of squares of the trainable blocks, of the gradient times `scale`. */
@@ -284,8 +284,7 @@ export class ShardArrays {
   /** The chunk's part of a whole arena; empty for a foreign chunk. */
   view(index: number, arena: Float32Array): Uint8Array {
     const chunk = this.chunk(index);
-    if (!chunk) return new Uint8Array(0);
-    return new Uint8Array(arena.buffer, arena.byteOffset + 4 * chunk.from, 4 * (chunk.to - chunk.from));
+    return chunk ? bytesOf(arena, chunk.from, chunk.to) : new Uint8Array(0);
   }
 
   /** How a worker that has the version before learns this one. */
@@ -296,9 +295,7 @@ export class ShardArrays {
 
   /** Live bytes of a chunk's version. */
   bytes(index: number, step: number): Uint8Array {
-    const [from, to] = this.#range(index);
-    const version = this.#version(step);
-    return new Uint8Array(version.buffer, version.byteOffset + 4 * from, 4 * (to - from));
+    return bytesOf(this.#version(step), ...this.#range(index));
   }
 
   write(index: number, step: number, data: Uint8Array): void {
@@ -341,11 +338,4 @@ export class ShardArrays {
     const chunk = this.chunk(index)!;
     return [chunk.from - this.shard.from, chunk.to - this.shard.from];
   }
-}
-
-function notFinite(what: string, chunk: number, step: number): RuntimeError {
-  return new RuntimeError(
-    'GRADIENT_NOT_FINITE',
-    `${what}, step ${step}, chunk ${chunk}: expected finite values; try a smaller learning rate or clipNorm`,
-  );
 }
