@@ -1,25 +1,43 @@
 // Stopping and going on: a checkpoint at the end of a stopped run, torn checkpoints passed over, the same bits at the end.
 import assert from 'node:assert/strict';
-import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { before, test } from 'node:test';
-import { type Outcome, outcomeOf, run, startJob, type TestJob, temporaryFolder } from './processes.ts';
+import { after, before, test } from 'node:test';
+import { folderOf } from '../../worker/checkpoint/checkpoints.ts';
+import { configOf } from './attackers.ts';
+import {
+  type Outcome,
+  outcomeOf,
+  run,
+  startJob,
+  type TestJob,
+  temporaryFolder,
+  type WatchedJob,
+} from './processes.ts';
 
 const TIMEOUT = { timeout: 120_000 };
 const JOB: TestJob = { workers: 2, servers: 2, batchSize: 32, epochs: 4, everySteps: 20 };
 
 let undisturbed: Outcome;
+/** A job of half the epochs that has ended, with a checkpoint every 20 steps. */
+let half: { path: string } & AsyncDisposable;
+const HALF_STEPS = 60;
 before(async () => {
   undisturbed = await run(JOB);
-});
-
-/** Trains up to about step 50 and stops; gives the folders of the checkpoints, oldest first. */
-async function trainHalf(directory: string): Promise<string[]> {
-  await using job = await startJob({ ...JOB, testing: { delayMs: 2 } }, directory);
-  assert.ok(await job.until(({ step }) => step >= 45));
-  await job.stop();
+  half = await temporaryFolder();
+  await using job = await startJob({ ...JOB, epochs: JOB.epochs! / 2 }, half.path);
   const { phase, error } = await job.finished;
-  assert.equal(phase, 'Stopped', JSON.stringify(error));
+  assert.equal(phase, 'Succeeded', JSON.stringify(error));
+});
+after(() => half[Symbol.asyncDispose]());
+
+/** A copy of what `half` left; gives the folders of its checkpoints, oldest first. */
+async function copyHalf(directory: string): Promise<string[]> {
+  await cp(half.path, directory, { recursive: true });
+  return await checkpointsIn(directory);
+}
+
+async function checkpointsIn(directory: string): Promise<string[]> {
   const folders = await readdir(join(directory, 'checkpoints'));
   return folders.sort().map((folder) => join(directory, 'checkpoints', folder));
 }
@@ -42,8 +60,14 @@ async function finish(
 
 test('a stopped run goes on where it stopped, to the same bits', TIMEOUT, async () => {
   await using folder = await temporaryFolder();
-  const folders = await trainHalf(folder.path);
-  assert.ok(folders.length > 0);
+  {
+    // Slow enough to be stopped long before its end, though progress is told some times a second only.
+    await using job = await startJob({ ...JOB, testing: { delayMs: 5 } }, folder.path);
+    assert.ok(await job.until(({ step }) => step >= 45));
+    await job.stop();
+    const { phase, error } = await job.finished;
+    assert.equal(phase, 'Stopped', JSON.stringify(error));
+  }
   const { outcome, said, from } = await finish(folder.path);
   assert.deepEqual(said, []);
   assert.ok(from >= 45, `went on from step ${from}`);
@@ -54,10 +78,10 @@ test('a stopped run goes on where it stopped, to the same bits', TIMEOUT, async 
 for (const servers of [1, 3]) {
   test(`a run of two servers goes on with ${servers}, to the same bits`, TIMEOUT, async () => {
     await using folder = await temporaryFolder();
-    await trainHalf(folder.path);
+    await copyHalf(folder.path);
     const { outcome, said, from } = await finish(folder.path, servers);
     assert.deepEqual(said, []);
-    assert.ok(from >= 45, `went on from step ${from}`);
+    assert.equal(from, HALF_STEPS);
     assert.equal(outcome.digest, undisturbed.digest);
     assert.deepEqual(outcome.history, undisturbed.history);
   });
@@ -89,7 +113,7 @@ const TEARS: Readonly<Record<string, Spoil>> = {
 for (const [what, spoil] of Object.entries(TEARS)) {
   test(`${what}: the checkpoint before is used, and the log says so`, TIMEOUT, async () => {
     await using folder = await temporaryFolder();
-    const folders = await trainHalf(folder.path);
+    const folders = await copyHalf(folder.path);
     const [before, newest] = folders.slice(-2) as [string, string];
     await spoil(newest);
     const { outcome, said, from } = await finish(folder.path);
@@ -100,15 +124,27 @@ for (const [what, spoil] of Object.entries(TEARS)) {
   });
 }
 
-/** A file where the folder of a checkpoint has to be: it cannot be written, whoever tries. Gives what takes it away. */
-async function block(directory: string, step: number): Promise<() => Promise<void>> {
-  const checkpoints = join(directory, 'checkpoints');
-  const [known] = await readdir(checkpoints);
-  const path = join(checkpoints, known!.replace(/-\d+-/, `-${String(step).padStart(9, '0')}-`));
-  await writeFile(path, '');
-  return () => rm(path);
+/**
+ * Files where the folders of a job's checkpoints have to be: they cannot be written, whoever tries. At once, so that the job has not begun.
+ * Gives what takes one of them away.
+ */
+async function block(
+  job: WatchedJob,
+  directory: string,
+  steps: readonly number[],
+): Promise<(step: number) => Promise<void>> {
+  const { path } = configOf(job.progress.servers[0]!.pid!);
+  const config = JSON.parse(await readFile(path, 'utf8')) as { job: { run: string } };
+  const fileOf = (step: number): string =>
+    join(directory, 'checkpoints', folderOf(config.job.run, step, FIRST_EPOCH));
+  await mkdir(join(directory, 'checkpoints'), { recursive: true });
+  for (const step of steps) await writeFile(fileOf(step), '');
+  assert.equal(job.progress.step, 0);
+  return (step) => rm(fileOf(step));
 }
 
+/** Of a job in which nobody was lost. */
+const FIRST_EPOCH = 1;
 const UNWRITTEN = 'checkpoint cannot be written';
 
 test(
@@ -116,23 +152,30 @@ test(
   TIMEOUT,
   async () => {
     await using folder = await temporaryFolder();
-    await using job = await startJob({ ...JOB, testing: { delayMs: 6 } }, folder.path);
-    assert.ok(await job.until(({ step }) => step >= 1));
-    for (const step of [60, 80]) await block(folder.path, step);
-    assert.ok(await job.until(({ step }) => step >= 85));
-    await job.until(() => job.logged(UNWRITTEN).length === 2);
+    await using job = await startJob(JOB, folder.path);
+    // The job cannot end before 120 is free: what is waited for stays until it was seen.
+    const unblock = await block(job, folder.path, [40, 60, 120]);
+    assert.ok(await job.until(({ step }) => step === 120));
+    assert.ok(await job.until(() => job.logged(UNWRITTEN).length >= 3));
     assert.deepEqual(
-      job.logged(UNWRITTEN).map(({ fields }) => fields['step']),
-      [60, 80],
+      job
+        .logged(UNWRITTEN)
+        .map(({ fields }) => fields['step'])
+        .slice(0, 3),
+      [40, 60, 120],
     );
+    const committed = job.logged('checkpoint committed').map(({ fields }) => fields['step']);
+    assert.deepEqual(committed, [0, 20, 80, 100]);
     assert.ok(
       await job.until(
-        ({ checkpoint }) => checkpoint?.step === 40 && /not a folder/.test(checkpoint.failing ?? ''),
+        ({ checkpoint }) => checkpoint?.step === 100 && /not a folder/.test(checkpoint.failing ?? ''),
       ),
     );
-    assert.ok(await job.until(({ checkpoint }) => (checkpoint?.step ?? 0) >= 100 && !checkpoint?.failing));
+    await unblock(120);
     const { phase, error } = await job.finished;
     assert.equal(phase, 'Succeeded', JSON.stringify(error));
+    const { step, failing = '' } = job.progress.checkpoint!;
+    assert.deepEqual({ step, failing }, { step: 120, failing: '' });
     const outcome = await outcomeOf(folder.path);
     assert.equal(outcome.digest, undisturbed.digest);
     assert.deepEqual(outcome.history, undisturbed.history);
@@ -141,11 +184,10 @@ test(
 
 test('the last checkpoint is tried again until there is room', TIMEOUT, async () => {
   await using folder = await temporaryFolder();
-  await using job = await startJob({ ...JOB, testing: { delayMs: 6 } }, folder.path);
-  assert.ok(await job.until(({ step }) => step >= 1));
-  const unblock = await block(folder.path, 120);
+  await using job = await startJob(JOB, folder.path);
+  const unblock = await block(job, folder.path, [120]);
   assert.ok(await job.until(() => job.logged(UNWRITTEN).length >= 2));
-  await unblock();
+  await unblock(120);
   const { phase, error } = await job.finished;
   assert.equal(phase, 'Succeeded', JSON.stringify(error));
   assert.equal((await outcomeOf(folder.path)).digest, undisturbed.digest);
@@ -156,11 +198,10 @@ test(
   TIMEOUT,
   async () => {
     await using folder = await temporaryFolder();
-    const job: TestJob = { ...JOB, testing: { delayMs: 6 }, deadlines: { checkpointSeconds: 2 } };
+    const job: TestJob = { ...JOB, deadlines: { checkpointSeconds: 2 } };
     {
       await using running = await startJob(job, folder.path);
-      assert.ok(await running.until(({ step }) => step >= 1));
-      await block(folder.path, 120);
+      await block(running, folder.path, [120]);
       const { phase, error } = await running.finished;
       assert.equal(phase, 'Failed');
       assert.equal(error?.code, 'CHECKPOINT_WRITE_FAILED');
