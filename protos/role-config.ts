@@ -32,6 +32,8 @@ const testingSchema = z.strictObject({
   delaySeed: z.int().default(0),
   /** Processes of one host see each other's memory where they can. */
   sharedMemory: z.boolean().default(true),
+  /** By rank: every step takes so much longer to compute, as on a slower host. Ranks beyond the end are not slowed down. */
+  extraStepMs: z.array(z.number().min(0)).default([]),
 });
 
 /** Below the folder of a worker's certificates: those of the server that lives in its process. */

@@ -29,6 +29,7 @@ export interface TestJob {
   readonly traceFile?: string;
   readonly testing?: LocalJobOptions['testing'];
   readonly deadlines?: LocalJobOptions['deadlines'];
+  readonly placeOf?: LocalJobOptions['placeOf'];
 }
 
 export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
@@ -53,7 +54,7 @@ export async function startJob(job: TestJob, directory: string): Promise<Watched
     checkpoint: { everySteps: job.everySteps ?? 1000, keep: job.keep ?? 3 },
     maxRestarts: job.maxRestarts ?? 0,
   });
-  const { resume = false, traceFile, testing, deadlines } = job;
+  const { resume = false, traceFile, testing, deadlines, placeOf } = job;
   return new WatchedJob(
     await startLocalJob({
       name: 'faults',
@@ -64,6 +65,7 @@ export async function startJob(job: TestJob, directory: string): Promise<Watched
       ...(traceFile === undefined ? {} : { traceFile }),
       ...(testing ? { testing } : {}),
       ...(deadlines ? { deadlines } : {}),
+      ...(placeOf ? { placeOf } : {}),
     }),
   );
 }

@@ -24,11 +24,18 @@ export class Child {
   #error: ChildEnd['error'];
   readonly #lastLines: string[] = [];
 
-  constructor(name: string, configPath: string, onLog: (line: LogLine) => void) {
+  /** `enter` is put in front of the command line. */
+  constructor(
+    name: string,
+    configPath: string,
+    onLog: (line: LogLine) => void,
+    enter: readonly string[] = [],
+  ) {
     this.name = name;
+    const [program, ...rest] = [...enter, process.execPath, MAIN, '--config', configPath];
     // Standard input is the leash: it ends when this process dies, however it dies. A process group of its own, so that
     // a terminal's Ctrl-C reaches the launcher alone, which stops the job in order.
-    this.#process = spawn(process.execPath, [MAIN, '--config', configPath], {
+    this.#process = spawn(program!, rest, {
       stdio: ['pipe', 'ignore', 'pipe'],
       detached: true,
     });

@@ -31,7 +31,23 @@ export interface LocalJobOptions {
   /** Only for tests of the runtime itself. */
   readonly testing?: RoleConfigInput['testing'];
   readonly deadlines?: RoleConfigInput['deadlines'];
+  readonly placeOf?: PlaceOf;
 }
+
+/** Where a process of the job lives when it is not with the others. */
+export interface Place {
+  /** What is put in front of its command line to get there. */
+  readonly enter: readonly string[];
+  /** Addresses of all servers, as they are reached from there. */
+  readonly servers: readonly string[];
+}
+
+/** Asked at every start, with the addresses that servers listen on. Undefined: with the launcher. */
+export type PlaceOf = (
+  role: Slot['role'],
+  rank: number,
+  servers: readonly string[],
+) => Promise<Place | undefined>;
 
 export interface LocalJob extends AsyncDisposable {
   onProgress(listener: (progress: JobProgress) => void): void;
@@ -215,16 +231,18 @@ class ProcessJob implements LocalJob {
 
   async #startSlot(slot: Slot): Promise<void> {
     const path = join(this.#configs, `${slot.role}-${slot.rank}-${slot.attempt}.json`);
-    await writeFile(path, JSON.stringify(this.#configOf(slot)), { mode: 0o600 });
+    const place = await this.#options.placeOf?.(slot.role, slot.rank, this.#servers);
+    const { enter, servers } = place ?? { enter: [], servers: this.#servers };
+    await writeFile(path, JSON.stringify(this.#configOf(slot, servers)), { mode: 0o600 });
     if (this.#over) return;
-    const child = new Child(`${slot.role}-${slot.rank}`, path, (line) => this.#log(line));
+    const child = new Child(`${slot.role}-${slot.rank}`, path, (line) => this.#log(line), enter);
     slot.child = child;
     slot.state = 'running';
     slot.known = false;
     void child.ended.then((end) => this.#ended(slot, child, end));
   }
 
-  #configOf({ role, rank, attempt }: Slot): RoleConfigInput {
+  #configOf({ role, rank, attempt }: Slot, servers: readonly string[]): RoleConfigInput {
     const { name, spec, seed, directory, resume = false, traceFile, testing, deadlines } = this.#options;
     return {
       job: { name, run: this.#run },
@@ -232,7 +250,7 @@ class ProcessJob implements LocalJob {
       rank,
       attempt,
       workers: role === 'server' ? this.#reported.workerCount : Math.max(this.#workers, rank + 1),
-      servers: [...this.#servers],
+      servers: [...servers],
       serversInWorkers: this.#inWorkers,
       security: this.#security,
       spec,

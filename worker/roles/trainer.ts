@@ -208,6 +208,7 @@ export class Trainer {
       return;
     }
     const computesSinceMs = performance.now();
+    await this.#slowDown();
     const result = await engineModel.trainStep(batch.inputs, batch.targets, {
       batchSize: batch.size,
       step,
@@ -224,6 +225,11 @@ export class Trainer {
     session.pushEnd(share, { samples: batch.size, sums: [result.loss * batch.size, ...metrics] });
     this.#pulse.trained(step + 1, batch.size);
     session.computed();
+  }
+
+  async #slowDown(): Promise<void> {
+    const extraMs = this.#config.testing.extraStepMs[this.#config.rank] ?? 0;
+    if (extraMs > 0) await new Promise((resolve) => setTimeout(resolve, extraMs));
   }
 
   /** Those that come by themselves: what a codec kept back is then in none of them. */
