@@ -68,6 +68,19 @@ side_by_side() {
 beside=() said=
 trap 'for group in "${beside[@]}"; do kill -- "-$group" 2>/dev/null || true; done; rm -rf "$said"' EXIT
 
+processes() {
+  node_tests 3 $(files_in test/process resize faults)
+}
+
+# Jobs on two hosts, of which the other is a network namespace.
+two_hosts() {
+  if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; then
+    echo "process: test/hosts skipped: a host of our own needs root on Linux"
+    return
+  fi
+  test/cluster/cluster.sh "$LEPTON_NODE" --test --test-timeout=600000 --test-reporter=spec test/hosts/*.test.ts
+}
+
 # Everything on the newest Kubernetes; on the others what is made of APIs that have other versions there. LEPTON_KUBERNETES=1.36: that one alone.
 api_server() {
   local minor minors=${LEPTON_KUBERNETES:-1.37 1.36 1.35}
@@ -119,7 +132,7 @@ for level in "${levels[@]}"; do
     native) ctest_in build/native-tests -DCMAKE_BUILD_TYPE=Release ;;
     sanitize) ctest_in build/native-sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DLEPTON_SANITIZE=address;undefined" ;;
     unit) node_tests 2 $(files_in test/unit) ;;
-    process) node_tests 3 $(files_in test/process resize faults) ;;
+    process) side_by_side processes two_hosts ;;
     examples) node_tests 2 $(files_in test/examples) ;;
     api-server) api_server ;;
     e2e) end_to_end ;;
