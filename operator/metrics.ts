@@ -3,12 +3,12 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { LeptonJobStatus } from '../crds/status.ts';
 import type { QueueObserver } from './controller/work-queue.ts';
+import { type JobMetricsSources, registerJobMetrics } from './job-metrics.ts';
 import type { LeptonJobObject, Plan } from './leptonjob/job.ts';
 
-export interface MetricsSources {
+export interface MetricsSources extends JobMetricsSources {
   readonly version: string;
   readonly perJob: boolean;
-  readonly jobs: () => Iterable<LeptonJobObject>;
   readonly queueDepth: () => number;
   /** Of each pass under way. */
   readonly unfinishedSeconds: () => readonly number[];
@@ -25,7 +25,6 @@ const WAITS = [0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600];
 const RUNS = [10, 30, 60, 300, 900, 1800, 3600, 4 * 3600, 12 * 3600, 86_400, 7 * 86_400];
 const PASSES = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30];
 const PLANS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5];
-const PHASES = ['Pending', 'Suspended', 'Starting', 'Running', 'Restarting', 'Succeeded', 'Failed'] as const;
 
 const CONTROLLER = { controller: 'leptonjob' } as const;
 const QUEUE = { name: 'leptonjob' } as const;
@@ -210,67 +209,7 @@ export class OperatorMetrics {
       for (const { metadata, status } of jobs())
         self.inc({ namespace: metadata.namespace ?? '', phase: status?.phase ?? 'Pending' });
     });
-    if (perJob) this.#perJob(gauge, jobs);
-  }
-
-  #perJob(
-    gauge: (name: string, help: string, labels: string[], collect: (self: Gauge) => void) => Gauge,
-    jobs: MetricsSources['jobs'],
-  ): void {
-    const each = (
-      name: string,
-      help: string,
-      more: string[],
-      tell: (self: Gauge, labels: Record<string, string>, job: LeptonJobObject) => void,
-    ): void => {
-      gauge(name, help, ['namespace', 'name', ...more], (self) => {
-        for (const job of jobs())
-          tell(self, { namespace: job.metadata.namespace ?? '', name: job.metadata.name }, job);
-      });
-    };
-    each('leptonjob_info', 'One per job', ['uid', 'phase'], (self, labels, { metadata, status }) =>
-      self.set({ ...labels, uid: metadata.uid, phase: status?.phase ?? 'Pending' }, 1),
-    );
-    each('leptonjob_status_phase', '1 for the phase of the job', ['phase'], (self, labels, { status }) => {
-      for (const phase of PHASES) self.set({ ...labels, phase }, status?.phase === phase ? 1 : 0);
-    });
-    each(
-      'leptonjob_status_replicas',
-      'Pods by role and state',
-      ['role', 'state'],
-      (self, labels, { status }) => {
-        for (const role of ['worker', 'parameterServer'] as const)
-          for (const state of ['ready', 'active', 'succeeded', 'failed'] as const)
-            self.set({ ...labels, role, state }, status?.[role]?.[state] ?? 0);
-      },
-    );
-    each('leptonjob_progress_ratio', 'Steps done of all steps', [], (self, labels, { status }) => {
-      const { step = 0, steps = 0 } = status?.progress ?? {};
-      if (steps > 0) self.set(labels, step / steps);
-    });
-    each('leptonjob_samples_per_second', 'Speed of all workers together', [], (self, labels, { status }) => {
-      if (status?.progress?.samplesPerSecond !== undefined)
-        self.set(labels, status.progress.samplesPerSecond);
-    });
-    each('leptonjob_checkpoint_step', 'Step of the newest checkpoint', [], (self, labels, { status }) => {
-      if (status?.checkpoint) self.set(labels, status.checkpoint.step);
-    });
-    each('leptonjob_checkpoint_failing', '1 while checkpoints fail', [], (self, labels, { status }) => {
-      const condition = status?.conditions?.find(({ type }) => type === 'CheckpointFailing');
-      self.set(labels, condition?.status === 'True' ? 1 : 0);
-    });
-    each(
-      'leptonjob_goodput_ratio',
-      'Share of the active time in which training went forward',
-      [],
-      (self, labels, { status }) => {
-        if (status?.goodput) self.set(labels, status.goodput.ratio);
-      },
-    );
-    each('leptonjob_lost_seconds', 'Time lost, by cause', ['cause'], (self, labels, { status }) => {
-      for (const [cause, seconds] of Object.entries(status?.goodput?.lostSeconds ?? {}))
-        self.set({ ...labels, cause }, seconds);
-    });
+    if (perJob) registerJobMetrics(this.registry, gauge, sources);
   }
 }
 

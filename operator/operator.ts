@@ -116,6 +116,7 @@ export class Operator {
       version: options.version,
       perJob: config.perJobMetrics,
       jobs: () => this.#world.jobs.all(),
+      phases: (job) => this.#runs.phasesOf(job),
       queueDepth: () => queue.depth,
       unfinishedSeconds: () => queue.unfinishedSeconds,
       passes: () => ({ active: this.#controller.active, most: config.concurrency }),

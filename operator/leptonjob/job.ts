@@ -1,6 +1,7 @@
 // A LeptonJob as the API server keeps it, and what one pass sees of its world. Types alone.
 import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
 import type { LeptonJobStatus } from '../../crds/status.ts';
+import type { PhaseTimes } from '../../protos/phases.ts';
 import type { Stored } from '../kube/objects.ts';
 import type { GangRef, GangTask, GangView } from './gang/gang-view.ts';
 import type { EventReason, Role, WaitingOn } from './names.ts';
@@ -84,6 +85,8 @@ export interface Report {
   readonly waits?: Waits | null;
   /** For which training has stood still for checkpoints, since this coordinator started. */
   readonly checkpointSeconds?: number;
+  /** Of the phases that make up a step, since this coordinator started. */
+  readonly phases?: readonly PhaseTimes[];
   readonly heardMs: number;
 }
 

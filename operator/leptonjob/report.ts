@@ -1,5 +1,6 @@
 // From what a coordinator sends to what decisions and the status may be made of. It runs code of users: whatever it says, no number
 // is none, out of bounds or below zero, and no text or list is longer than the API server takes. Pure.
+import { BOUNDS, type PhaseTimes } from '../../protos/phases.ts';
 import type { Report, Waits } from './job.ts';
 
 /** As `crds/status.ts` has it for ratios and reals. */
@@ -9,8 +10,14 @@ const LONGEST_URI = 1024;
 /** More than a job may have workers. */
 const MOST_WORKERS = 2048;
 
+/** Those that make up a step; what else a coordinator tells of is in its trace. No name is in both. */
+const STEP_PHASES = { worker: ['compute', 'encode', 'push', 'wait', 'pull'], server: ['update'] } as const;
+
 /** A decoded JobProgress, with every field that protobuf has a default for. */
-export type Heard = Omit<Report, 'heardMs'>;
+export type Heard = Omit<Report, 'heardMs' | 'phases'> & {
+  readonly workerPhases?: readonly PhaseTimes[];
+  readonly serverPhases?: readonly PhaseTimes[];
+};
 
 export function reportOf(heard: Heard, heardMs: number): Report {
   const { loss, remainingSeconds, workerCount, message, errorCode, checkpoint, waits } = heard;
@@ -30,6 +37,10 @@ export function reportOf(heard: Heard, heardMs: number): Report {
     ...(checkpoint === undefined ? {} : { checkpoint: checkpoint && checkpointOf(checkpoint) }),
     ...(waits === undefined ? {} : { waits: waits && waitsOf(waits) }),
     checkpointSeconds: amount(heard.checkpointSeconds ?? 0),
+    phases: [
+      ...phasesOf(heard.workerPhases, STEP_PHASES.worker),
+      ...phasesOf(heard.serverPhases, STEP_PHASES.server),
+    ],
     heardMs,
   };
 }
@@ -51,6 +62,15 @@ function waitsOf({ silent, absent, awaited, standingSeconds }: Waits): Waits {
     awaited: awaited.slice(0, MOST_WORKERS),
     standingSeconds: amount(standingSeconds),
   };
+}
+
+/** Each once. Buckets that are others than ours are those of another version: nothing can be said of them. */
+function phasesOf(told: readonly PhaseTimes[] = [], known: readonly string[]): PhaseTimes[] {
+  return known.flatMap((phase) => {
+    const times = told.find((each) => each.phase === phase);
+    if (times?.counts.length !== BOUNDS.length + 1) return [];
+    return [{ phase, counts: times.counts.map(count), seconds: amount(times.seconds) }];
+  });
 }
 
 function real(value: number): number {

@@ -1,5 +1,6 @@
 // What is known of each job beside the API server's objects: the line to its coordinator, its certificates, refusals. All of it
 // can be lost at any time: it is found again. Keyed by UID.
+import type { PhaseTimes } from '../../protos/phases.ts';
 import type { KubeApi } from '../kube/api.ts';
 import { isStatus } from '../kube/errors.ts';
 import { controllerOf, type Resource, SECRETS, type Stored } from '../kube/objects.ts';
@@ -7,6 +8,7 @@ import { type Generation, generationFrom, identityOf, isIncomplete } from './cer
 import { type CoordinatorLink, openLink } from './coordinator-link.ts';
 import type { LeptonJobObject, PodView, Report, Seen } from './job.ts';
 import { certificatesName } from './names.ts';
+import { PhaseTotals } from './phase-totals.ts';
 import { isReady, type Pod } from './pod-view.ts';
 import { SingleWriter } from './single-writer.ts';
 
@@ -17,6 +19,8 @@ export interface Run {
   /** By its pod; a line that knocks ever more seldom need not wait longer then. */
   coordinatorReady?: boolean;
   report?: Report;
+  /** Of all its coordinators that this process has heard. */
+  readonly phases: PhaseTotals;
   /** As it was at the last pass. */
   job?: LeptonJobObject;
   /** Since the coordinator was last heard, counted while this process listened; absent before it was heard. */
@@ -109,6 +113,7 @@ export class Runs {
       generations: [],
       met: { attempt: -1, names: new Set() },
       toldMs: Number.NEGATIVE_INFINITY,
+      phases: new PhaseTotals(),
       rejections: 0,
       writer,
     };
@@ -153,6 +158,11 @@ export class Runs {
     return silent >= CUT_OFF_AT && silent * 2 > all.length ? undefined : silenceMs;
   }
 
+  /** As its coordinators have told this process. */
+  phasesOf({ metadata }: Stored): readonly PhaseTimes[] {
+    return this.#runs.get(metadata.uid)?.phases.times() ?? [];
+  }
+
   /** Keeps a line to the coordinator while its pod runs, and none otherwise. */
   connect(job: LeptonJobObject, coordinator: Pod | undefined): void {
     const run = this.of(job);
@@ -177,6 +187,7 @@ export class Runs {
       onReport: (report) => {
         const before = run.report;
         run.report = report;
+        run.phases.heard(report.phases ?? []);
         run.silenceMs = 0;
         run.heardMs = this.#options.monotonicMs();
         this.#options.onReport(job, before, report);

@@ -1,14 +1,14 @@
 // The coordinator of one job that says what a test tells it, over the real transport, with the server's certificate out of the job's
 // secret. It trains nothing.
 import { SECRETS, type Stored } from '../../operator/kube/objects.ts';
-import type { Report } from '../../operator/leptonjob/job.ts';
+import type { Heard } from '../../operator/leptonjob/report.ts';
 import { Certificates } from '../../worker/transport/certificates.ts';
 import { type Listener, listen, type Outbox } from '../../worker/transport/listener.ts';
 import type { ResizeRequest } from '../../worker/transport/messages.ts';
 import type { ControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
 
-const SILENT: Omit<Report, 'heardMs'> = {
+const SILENT: Heard = {
   phase: 'Starting',
   step: 0,
   steps: 100,
@@ -31,7 +31,7 @@ export class Coordinator {
   readonly #watchers = new Set<Outbox<unknown>>();
   /** As the real one, it says four times a second what it knows. */
   readonly #timer = setInterval(() => this.#tell(), 250).unref();
-  #report: Partial<Report> = SILENT;
+  #report: Partial<Heard> = SILENT;
 
   private constructor(jobUid: string, listener: Listener) {
     this.jobUid = jobUid;
@@ -85,7 +85,7 @@ export class Coordinator {
     out.write(this.#report);
   }
 
-  say(report: Partial<Report>): void {
+  say(report: Partial<Heard>): void {
     this.#report = { ...this.#report, ...report };
     this.#tell();
   }

@@ -5,9 +5,10 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import { type OperatorConfig, operatorConfigSchema } from '../../operator/config.ts';
 import { isStatus } from '../../operator/kube/errors.ts';
 import { type KubeObject, PODS, pathOf } from '../../operator/kube/objects.ts';
-import type { LeptonJobObject, Report } from '../../operator/leptonjob/job.ts';
+import type { LeptonJobObject } from '../../operator/leptonjob/job.ts';
 import { LABELS, LEPTON_JOBS } from '../../operator/leptonjob/names.ts';
 import type { Pod } from '../../operator/leptonjob/pod-view.ts';
+import type { Heard } from '../../operator/leptonjob/report.ts';
 import { Operator, type OperatorOptions } from '../../operator/operator.ts';
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
@@ -181,7 +182,7 @@ export class Fleet implements AsyncDisposable {
   }
 
   /** What a kubelet reports when the containers run; the coordinator answers from then on. */
-  async run(name: string, report?: Partial<Report>): Promise<void> {
+  async run(name: string, report?: Partial<Heard>): Promise<void> {
     const { status, spec } = await this.job(name);
     const count = (status?.worker?.replicas ?? spec.worker.replicas) + spec.parameterServer.replicas;
     const pods = await this.expectPods(name, count);

@@ -1,5 +1,5 @@
 // What a job tells about itself while it runs: plain data, made by the coordinator, shown by launcher, command and operator.
-import type { PhaseTimes } from '../trace/phase-times.ts';
+import type { PhaseTimes } from '../../protos/phases.ts';
 import type { SlowWorker, WorkerWaits } from './stragglers.ts';
 import type { WaitReport } from './waits.ts';
 

@@ -1,5 +1,5 @@
 // When each worker's gradients of a step came to one server, and for how long the server had one worker's and lacked another's.
-import type { Trace } from '../trace/phases.ts';
+import type { Trace } from '../trace/trace.ts';
 
 interface Arrival {
   step: number;

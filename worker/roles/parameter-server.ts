@@ -7,7 +7,7 @@ import { RuntimeError } from '../protocol/errors.ts';
 import { Exchange, type ExchangeEffect, type ExchangeMessage } from '../protocol/exchange.ts';
 import type { Directive } from '../protocol/gather.ts';
 import { type Pace, paceOf } from '../protocol/pace.ts';
-import type { Trace } from '../trace/phases.ts';
+import type { Trace } from '../trace/trace.ts';
 import type { ExchangeHandlers, Inbox, Outbox } from '../transport/listener.ts';
 import type {
   AttendRequest,

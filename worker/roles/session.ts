@@ -5,7 +5,7 @@ import { type Chunk, planChunks, planShards, type Shard } from '../protocol/chun
 import { RuntimeError } from '../protocol/errors.ts';
 import { type Directive, Gather, type GatherEffect, type GatherMessage } from '../protocol/gather.ts';
 import type { Totals } from '../protocol/ledger.ts';
-import type { Trace } from '../trace/phases.ts';
+import type { Trace } from '../trace/trace.ts';
 import type { ExchangeClient, Incoming, Outgoing } from '../transport/clients.ts';
 import { type DelayOptions, delayed } from '../transport/delay.ts';
 import type { Parameters, PullMessage, PushMessage } from '../transport/messages.ts';

@@ -1,9 +1,11 @@
 // Where the time of a job goes, as its coordinator hears it: phases of all processes, who waits for whom, who is slower than the rest.
 // Fills the board and the log; decides nothing.
+
+import type { PhaseTimes } from '../../protos/phases.ts';
 import { Stragglers } from '../protocol/stragglers.ts';
 import type { WaitReport } from '../protocol/waits.ts';
-import { PhaseSums, type PhaseTimes } from '../trace/phase-times.ts';
-import type { Trace } from '../trace/phases.ts';
+import { PhaseSums } from '../trace/phase-times.ts';
+import type { Trace } from '../trace/trace.ts';
 import type { Log } from './log.ts';
 import type { ProgressBoard } from './progress-board.ts';
 

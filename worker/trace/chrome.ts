@@ -5,8 +5,8 @@ import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import type { Phase } from '../../protos/phases.ts';
 import { type Part, readPart, type Span } from './part.ts';
-import type { Phase } from './phases.ts';
 
 /** Phases of one lane never overlap, unless one lies within the other. */
 const LANES: Readonly<Record<Phase, string>> = {

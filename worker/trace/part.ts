@@ -2,7 +2,8 @@
 // a process that is killed leaves what it did until then. Read by the same host only.
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { PHASES, type Phase, type Trace } from './phases.ts';
+import { PHASES, type Phase } from '../../protos/phases.ts';
+import type { Trace } from './trace.ts';
 
 export interface PartHeader {
   readonly role: 'server' | 'worker';

@@ -1,18 +1,6 @@
 // Histograms of what each phase takes per step: filled from spans in a process, summed over processes by the coordinator. No clock.
-import { PHASES, type Phase, type Trace } from './phases.ts';
-
-/** Upper bounds of the buckets in seconds, the last one of all without. */
-export const BOUNDS = [
-  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
-] as const;
-
-/** Of one phase since the process began. */
-export interface PhaseTimes {
-  readonly phase: string;
-  /** Steps by what the phase took of them: one number for each bound, and one for what is above all. */
-  readonly counts: readonly number[];
-  readonly seconds: number;
-}
+import { BOUNDS, PHASES, type Phase, type PhaseTimes } from '../../protos/phases.ts';
+import type { Trace } from './trace.ts';
 
 interface Filled {
   readonly counts: number[];

@@ -1,8 +1,8 @@
 // TypeScript shapes of protos/lepton/{coordination,exchange}/v1, as proto-loader gives them with the options of services.ts.
 import type { CodecName } from '../../native/engine.ts';
+import type { PhaseTimes } from '../../protos/phases.ts';
 import type { Directive } from '../protocol/gather.ts';
 import type { Totals } from '../protocol/ledger.ts';
-import type { PhaseTimes } from '../trace/phase-times.ts';
 
 export interface ProtocolRange {
   readonly oldest: number;

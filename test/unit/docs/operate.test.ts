@@ -44,6 +44,7 @@ function metrics(): string[] {
     version: 'test',
     perJob: true,
     jobs: () => [],
+    phases: () => [],
     queueDepth: () => 0,
     unfinishedSeconds: () => [],
     passes: () => ({ active: 0, most: 1 }),

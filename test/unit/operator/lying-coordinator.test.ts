@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { statusSchema } from '../../../crds/status.ts';
 import type { Plan } from '../../../operator/leptonjob/job.ts';
 import { type Heard, reportOf } from '../../../operator/leptonjob/report.ts';
+import { BOUNDS } from '../../../protos/phases.ts';
 import { SmallCluster } from './small-cluster.ts';
 
 const TRUTH: Heard = {
@@ -90,6 +91,17 @@ const LIES: readonly (readonly [name: string, lie: Partial<Record<keyof Heard, u
   ],
   ['a failure without end', { checkpoint: { step: 4, uri: long, failing: long } }],
   ['ranks that there are not', { waits: { ...waits, absent: [7, 4_294_967_295] } }],
+  ...numbers.map(
+    (value) =>
+      [
+        `phases of ${value}`,
+        { workerPhases: [{ phase: 'compute', counts: BOUNDS.map(() => value), seconds: value }] },
+      ] as const,
+  ),
+  [
+    'phases without end',
+    { workerPhases: Array.from({ length: 50_000 }, (_, at) => ({ phase: `${at}`, counts: [], seconds: 1 })) },
+  ],
   [
     'a crowd that is waited for',
     {

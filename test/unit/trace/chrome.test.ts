@@ -4,9 +4,9 @@ import { mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { PHASES } from '../../../protos/phases.ts';
 import { chromeTrace, writeChromeTrace } from '../../../worker/trace/chrome.ts';
 import { type Part, PartWriter, readPart } from '../../../worker/trace/part.ts';
-import { PHASES } from '../../../worker/trace/phases.ts';
 
 interface Event {
   readonly name: string;

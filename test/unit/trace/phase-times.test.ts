@@ -1,8 +1,8 @@
 // Histograms of phases: what one step counts as, and sums over processes that come and go.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BOUNDS, PhaseClock, PhaseSums, type PhaseTimes } from '../../../worker/trace/phase-times.ts';
-import type { Phase } from '../../../worker/trace/phases.ts';
+import { BOUNDS, type Phase, type PhaseTimes } from '../../../protos/phases.ts';
+import { PhaseClock, PhaseSums } from '../../../worker/trace/phase-times.ts';
 
 /** Bucket -> steps, of those that have any. */
 const filled = ({ counts }: PhaseTimes): Record<string, number> =>
