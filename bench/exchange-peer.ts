@@ -1,7 +1,9 @@
 // One process of a job, as worker/main.ts runs it, for the exchange's benchmark: real servers, coordinator, trainers and connections.
 // A worker computes one of the benchmark's nets, or nothing at all, and only as many steps as it is told on standard input.
 //   node bench/exchange-peer.ts SUBJECT, a subject in JSON: {config, net} or {config, floats}
+
 import { createInterface } from 'node:readline';
+import { consistencyOf } from '../crds/leptonjob.ts';
 import { type Engine, type EngineModel, engine, type Memory, type StepOptions } from '../native/engine.ts';
 import { type RoleConfigInput, roleConfigSchema } from '../protos/role-config.ts';
 import type { Batch, Dataset } from '../worker/data/dataset.ts';
@@ -115,6 +117,7 @@ function workloadOf(subject: Subject, uses: Engine, gate: Gate): Workload {
     shuffle: false,
     epochs: 1,
     stepsPerEpoch: 1_000_000_000,
+    consistency: consistencyOf({}),
     optimizer: { optimizer: 'sgd', momentum: 0.9, nesterov: false },
     clip: {},
     metrics: [],

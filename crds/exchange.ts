@@ -1,14 +1,60 @@
 // How workers and parameter servers exchange gradients: what a step waits for, in how many bytes they travel.
 import { z } from 'zod';
-import { rate, whole } from './fields.ts';
-import { oneOf } from './rules.ts';
+import { positive, rate, whole } from './fields.ts';
+import { oneOf, onlyWith, withRules } from './rules.ts';
 
-const consistencySchema = z.strictObject({
-  mode: z
-    .enum(['bulkSynchronous'])
-    .default('bulkSynchronous')
-    .describe('bulkSynchronous: every step waits for the gradients of all workers'),
+const bulkSynchronousSchema = z.strictObject({});
+
+const localStepsSchema = z.strictObject({
+  steps: whole(1, 100_000)
+    .default(50)
+    .describe('Batches of each worker, with its own copy of the parameters, between two exchanges'),
+  balance: z
+    .boolean()
+    .default(true)
+    .describe('Whether workers that are faster than others take more of the batches'),
+  outerOptimizer: z
+    .strictObject({
+      learningRate: positive().default(0.7).describe('1 with momentum 0: parameters are averaged'),
+      momentum: rate().default(0.9).describe('Share of the last move that is made again'),
+      nesterov: z.boolean().default(true).describe('Whether the momentum looks ahead'),
+    })
+    .prefault({})
+    .describe('What servers apply to the mean of the moves: gradient descent with momentum'),
 });
+
+const MODES = {
+  bulkSynchronous: bulkSynchronousSchema,
+  localSteps: localStepsSchema,
+};
+
+/** Options are those of the mode. */
+const consistencySchema = withRules(
+  z.strictObject({
+    mode: z
+      .enum(['bulkSynchronous', 'localSteps'])
+      .default('bulkSynchronous')
+      .describe(
+        'bulkSynchronous: every step waits for the gradients of all workers; localSteps: workers exchange after many steps of their own',
+      ),
+    bulkSynchronous: bulkSynchronousSchema.exactOptional().describe('Options of this mode'),
+    localSteps: localStepsSchema.exactOptional().describe('Options of this mode'),
+  }),
+  ...Object.keys(MODES).map((mode) => onlyWith(mode, 'mode', [mode])),
+);
+
+type Options<M extends keyof typeof MODES> = { readonly mode: M } & z.output<(typeof MODES)[M]>;
+
+/** A mode with its options, those left out by their defaults. */
+export type Consistency = { [M in keyof typeof MODES]: Options<M> }[keyof typeof MODES];
+
+/** As a user writes it. */
+export type ConsistencyChoice = z.input<typeof consistencySchema>;
+
+export function consistencyOf(choice: ConsistencyChoice): Consistency {
+  const { mode, ...chosen } = consistencySchema.parse(choice);
+  return { mode, ...MODES[mode].parse(chosen[mode] ?? {}) } as Consistency;
+}
 
 const warmupSteps = () => whole(0, 1_000_000_000);
 

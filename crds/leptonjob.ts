@@ -2,7 +2,7 @@
 // and every check are made from it. Nothing is accepted that nothing acts on.
 import { z } from 'zod';
 import { dataSourceSchema } from './data-source.ts';
-import { exchangeSchema, type GradientCodecChoice } from './exchange.ts';
+import { exchangeSchema } from './exchange.ts';
 import { path, text, whole } from './fields.ts';
 import { layerSchema } from './layers.ts';
 import { atMostOneOf, exactlyOneOf, type Rule, unchanged, withRules } from './rules.ts';
@@ -66,16 +66,23 @@ const dataUnlessProgram: Rule = {
   got: () => 'none',
 };
 
+type LeptonJobExchange = z.output<typeof exchangeSchema>;
+
 /** A velocity in the workers and another in the servers would be momentum twice. */
 const momentumOnce: Rule = {
-  cel: '!has(self.exchange.gradientCodec) || !has(self.exchange.gradientCodec.topK) || self.exchange.gradientCodec.topK.momentum == 0.0 || (has(self.training.optimizer.sgd) && self.training.optimizer.sgd.momentum == 0.0)',
-  message: 'expected gradientCodec.topK.momentum only with optimizer sgd of momentum 0',
+  cel: "!has(self.exchange.gradientCodec) || !has(self.exchange.gradientCodec.topK) || self.exchange.gradientCodec.topK.momentum == 0.0 || (has(self.training.optimizer.sgd) && self.training.optimizer.sgd.momentum == 0.0 && self.exchange.consistency.mode != 'localSteps')",
+  message:
+    'expected gradientCodec.topK.momentum only with optimizer sgd of momentum 0, and not with consistency localSteps',
   holds: (self) => {
-    const { gradientCodec } = self['exchange'] as { gradientCodec?: GradientCodecChoice };
+    const { gradientCodec, consistency } = self['exchange'] as LeptonJobExchange;
     const { optimizer } = self['training'] as { optimizer: OptimizerChoice };
-    return !gradientCodec?.topK?.momentum || optimizer.sgd?.momentum === 0;
+    const velocities = optimizer.sgd?.momentum === 0 && consistency.mode !== 'localSteps';
+    return !gradientCodec?.topK?.momentum || velocities;
   },
-  got: (self) => Object.keys((self['training'] as { optimizer: object }).optimizer).join(),
+  got: (self) => {
+    const { consistency } = self['exchange'] as LeptonJobExchange;
+    return `${Object.keys((self['training'] as { optimizer: object }).optimizer).join()} with ${consistency.mode}`;
+  },
 };
 
 export const leptonJobSpecSchema = withRules(
@@ -168,7 +175,12 @@ export type LeptonJobSpec = LeptonJob['spec'];
 export type ModelSpec = LeptonJobSpec['model'];
 
 export type { DataFormat, DataSource } from './data-source.ts';
-export type { GradientCodecChoice } from './exchange.ts';
+export {
+  type Consistency,
+  type ConsistencyChoice,
+  consistencyOf,
+  type GradientCodecChoice,
+} from './exchange.ts';
 export type { InitializerName, LayerKind, LayerSpec } from './layers.ts';
 export { onlyEntry } from './rules.ts';
 export type { LossName, MetricName, OptimizerChoice, ScheduleChoice, TrainingSpec } from './training.ts';

@@ -21,11 +21,34 @@ export function workerSlice(
   rank: number,
   workers: number,
 ): Uint32Array {
-  const start = Math.min(step * batchSize * workers, order.length);
-  const samples = Math.min(batchSize * workers, order.length - start);
-  const from = Math.floor((samples * rank) / workers);
-  const to = Math.floor((samples * (rank + 1)) / workers);
-  return order.subarray(start + from, start + to);
+  return sliceBetween(order, step, batchSize * workers, rank, rank + 1, workers);
+}
+
+/** As `workerSlice`, of a step of `samples` that is cut in the ratio of `shares`. A view of `order`. */
+export function sliceOfShare(
+  order: Uint32Array,
+  step: number,
+  samples: number,
+  rank: number,
+  shares: readonly number[],
+): Uint32Array {
+  const sum = (to: number): number => shares.slice(0, to).reduce((total, share) => total + share, 0);
+  const total = sum(shares.length);
+  return sliceBetween(order, step, samples, sum(rank), sum(rank + 1), total);
+}
+
+/** Of the samples of a step the parts from `from` to `to`, of `parts`. */
+function sliceBetween(
+  order: Uint32Array,
+  step: number,
+  samples: number,
+  from: number,
+  to: number,
+  parts: number,
+): Uint32Array {
+  const start = Math.min(step * samples, order.length);
+  const there = Math.min(samples, order.length - start);
+  return order.subarray(start + Math.floor((there * from) / parts), start + Math.floor((there * to) / parts));
 }
 
 /** Steps that show every sample once: ceil(length / (batchSize * workers)). */

@@ -4,10 +4,18 @@
 /** What the coordinator says with the begin of a step. */
 export type Directive = 'train' | 'finish' | 'stop';
 
+/** A step that may begin. */
+export interface Begun {
+  readonly step: number;
+  readonly directive: Directive;
+  /** Of a round of local steps: batches of each rank. */
+  readonly shares?: readonly number[];
+}
+
 export type GatherMessage =
   | { readonly kind: 'chunk'; readonly chunk: number; readonly step: number }
   /** Step `step` may begin as far as the coordinator is concerned. */
-  | { readonly kind: 'begin'; readonly step: number; readonly directive: Directive }
+  | ({ readonly kind: 'begin' } & Begun)
   /** The engine starts to compute: parameters must stay as they are until `computed`. */
   | { readonly kind: 'computing' }
   | { readonly kind: 'computed' };
@@ -16,7 +24,7 @@ export type GatherEffect =
   /** The message's data belongs to this version of the parameters. */
   | { readonly kind: 'write'; readonly chunk: number; readonly step: number }
   /** All parameters of `step` are in place and nothing else is in the way. */
-  | { readonly kind: 'ready'; readonly step: number; readonly directive: Directive };
+  | ({ readonly kind: 'ready' } & Begun);
 
 export class Gather {
   readonly #chunks: number;
@@ -24,7 +32,7 @@ export class Gather {
   #computing = false;
   /** Step -> chunks that are written; only `target` and the one after it occur. */
   readonly #written = new Map<number, Set<number>>();
-  #begun: { step: number; directive: Directive } | undefined;
+  #begun: Begun | undefined;
   #announced = false;
 
   /** Collects the parameters of `step`, then of the steps after it. */
@@ -74,7 +82,8 @@ export class Gather {
     if (!begun || begun.step < this.#target) return [];
     this.#announced = true;
     // A later step has begun elsewhere, so this one was to be trained.
-    const directive = begun.step === this.#target ? begun.directive : 'train';
-    return [{ kind: 'ready', step: this.#target, directive }];
+    if (begun.step !== this.#target) return [{ kind: 'ready', step: this.#target, directive: 'train' }];
+    const { step, directive, shares } = begun;
+    return [{ kind: 'ready', step, directive, ...(shares ? { shares } : {}) }];
   }
 }

@@ -6,8 +6,10 @@ export interface Work {
   /** Per worker and step. */
   readonly batchSize: number;
   readonly epochs: number;
-  /** Where the manifest says how long an epoch is. */
+  /** Where the manifest says how long an epoch is: in batches of each worker. */
   readonly stepsPerEpoch?: number;
+  /** Of each worker, between two exchanges. Default 1. */
+  readonly batchesPerStep?: number;
 }
 
 export interface Pace {
@@ -20,9 +22,13 @@ export interface Pace {
   readonly fixed: boolean;
 }
 
-export function paceOf({ trainSamples, batchSize, epochs, stepsPerEpoch }: Work, workers: number): Pace {
-  const samplesPerStep = batchSize * workers;
-  const perEpoch = stepsPerEpoch ?? Math.max(1, Math.ceil(trainSamples / samplesPerStep));
+export function paceOf(work: Work, workers: number): Pace {
+  const { trainSamples, batchSize, epochs, stepsPerEpoch, batchesPerStep = 1 } = work;
+  const samplesPerStep = batchSize * workers * batchesPerStep;
+  const perEpoch = Math.max(
+    1,
+    Math.ceil(stepsPerEpoch === undefined ? trainSamples / samplesPerStep : stepsPerEpoch / batchesPerStep),
+  );
   return {
     workers,
     samplesPerStep,

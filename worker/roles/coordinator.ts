@@ -1,8 +1,10 @@
 // The coordinator of a job as its peers see it: answers workers, servers, launcher and operator, and says how the job ended. What
 // follows from their words is the course of the job (course.ts). Lives in parameter server 0; no gradients here.
 
+import { type Consistency, consistencyOf } from '../../crds/leptonjob.ts';
 import { RuntimeError } from '../protocol/errors.ts';
-import type { Directive } from '../protocol/gather.ts';
+import type { Begun } from '../protocol/gather.ts';
+import { Shares } from '../protocol/shares.ts';
 import { Waits } from '../protocol/waits.ts';
 import type { PhaseClock } from '../trace/phase-times.ts';
 import type { CoordinationHandlers, Outbox } from '../transport/listener.ts';
@@ -52,6 +54,8 @@ export class Coordinator implements CoordinationHandlers {
   readonly #watchers = new Watchers();
   readonly #waits = new Waits();
   readonly #times: Times;
+  /** Of the rounds of a job with local steps. */
+  readonly #shares: Shares | undefined;
   readonly #end = Promise.withResolvers<Outcome>();
   readonly #timer: NodeJS.Timeout;
 
@@ -59,6 +63,7 @@ export class Coordinator implements CoordinationHandlers {
     const { config, local } = options;
     this.#options = options;
     this.ended = this.#end.promise;
+    this.#shares = sharesOf(consistencyOf(config.spec.exchange.consistency));
     this.#servers = new ServerLinks({
       servers: config.servers.length,
       local: local.command,
@@ -76,7 +81,7 @@ export class Coordinator implements CoordinationHandlers {
         command: (server, command) => this.#servers.command(server, command),
         answer: (rank, response) => this.#joins.answer(rank, response),
         refuse: (rank, error) => this.#joins.refuse(rank, error),
-        announce: (step, directive) => this.#announce(step, directive),
+        announce: (begun) => this.#announce(begun),
         hears: local.hears,
       },
       ended: (phase) => this.#close({ phase }),
@@ -137,11 +142,13 @@ export class Coordinator implements CoordinationHandlers {
   record({ rank, epoch, step, record }: PushMessage): void {
     this.#mustBeCurrent(rank, epoch);
     this.#times.recorded(rank, step);
+    this.#shares?.recorded(rank, step, this.#options.nowMs());
     this.#course.applyLedger({ kind: 'record', rank, step, totals: record!, nowMs: this.#options.nowMs() });
   }
 
-  begun(): { readonly step: number; readonly directive: Directive } | undefined {
-    return this.#course.ledger?.begun;
+  begun(): Begun | undefined {
+    const begun = this.#course.ledger?.begun;
+    return begun && { ...begun, ...(this.#shares ? { shares: this.#shares.of(begun.step) } : {}) };
   }
 
   // --- what servers say ---
@@ -219,9 +226,12 @@ export class Coordinator implements CoordinationHandlers {
     this.#close({ phase: 'Failed', error }, code);
   }
 
-  #announce(step: number, directive: Directive): void {
-    if (directive === 'train') this.#times.begun(step, this.#course.membership.workers);
-    this.#options.local.announce(step, directive);
+  #announce(begun: Begun): void {
+    const { workers } = this.#course.membership;
+    const nowMs = this.#options.nowMs();
+    if (begun.directive === 'train') this.#times.begun(begun.step, workers);
+    const shares = this.#shares?.begun(begun.step, workers, nowMs);
+    this.#options.local.announce({ ...begun, ...(shares ? { shares } : {}) });
   }
 
   #mustBeCurrent(rank: number, epoch: number): void {
@@ -251,6 +261,10 @@ export class Coordinator implements CoordinationHandlers {
     this.#joins.refuseAll(new RuntimeError('NOT_READY', 'the job has ended'));
     this.#end.resolve({ ...outcome, progress: this.#board.progress() });
   }
+}
+
+function sharesOf(consistency: Consistency): Shares | undefined {
+  return consistency.mode === 'localSteps' ? new Shares(consistency.steps, consistency.balance) : undefined;
 }
 
 function asRuntimeError(error: unknown): RuntimeError {

@@ -3,7 +3,7 @@
 import type { RoleConfig } from '../../protos/role-config.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { RuntimeError } from '../protocol/errors.ts';
-import type { Directive } from '../protocol/gather.ts';
+import type { Begun } from '../protocol/gather.ts';
 import type { Ledger, LedgerMessage } from '../protocol/ledger.ts';
 import { Membership, type MembershipEffect, type MembershipMessage } from '../protocol/membership.ts';
 import type { NormMessage } from '../protocol/norm.ts';
@@ -34,7 +34,7 @@ export interface Peers {
   /** To a worker that has asked to join. */
   answer(rank: number, response: JoinResponse): void;
   refuse(rank: number, error: RuntimeError): void;
-  announce(step: number, directive: Directive): void;
+  announce(begun: Begun): void;
   /** A worker listens. */
   hears(rank: number): boolean;
 }

@@ -1,5 +1,5 @@
 // Opens what a worker computes with: the job's model, its data and the engine, as the spec says. No training.
-import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
+import { consistencyOf, type LeptonJobSpec } from '../../crds/leptonjob.ts';
 import type { Engine } from '../../native/engine.ts';
 import type { RoleConfig } from '../../protos/role-config.ts';
 import type { Dataset } from '../data/dataset.ts';
@@ -36,6 +36,7 @@ export async function openWorkload(config: RoleConfig, engine: Engine): Promise<
     batchSize,
     epochs,
     ...(stepsPerEpoch === undefined ? {} : { stepsPerEpoch }),
+    consistency: consistencyOf(spec.exchange.consistency),
     optimizer,
     ...(spec.exchange.gradientCodec ? { gradientCodec: gradientCodecOf(spec.exchange.gradientCodec) } : {}),
     clip: compiled.clip,

@@ -5,7 +5,7 @@ import { atPace } from '../checkpoint/cursor.ts';
 import { planChunks, planShards } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import { Exchange, type ExchangeEffect, type ExchangeMessage } from '../protocol/exchange.ts';
-import type { Directive } from '../protocol/gather.ts';
+import type { Begun } from '../protocol/gather.ts';
 import { type Pace, paceOf } from '../protocol/pace.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { ExchangeHandlers, Inbox, Outbox } from '../transport/listener.ts';
@@ -25,7 +25,7 @@ import { Arrivals } from './arrivals.ts';
 import type { Log } from './log.ts';
 import { parsePlan } from './plan.ts';
 import { type Payload, ShardArrays } from './shard-arrays.ts';
-import { type Session, type Speaker, WorkerStreams } from './worker-streams.ts';
+import { beginOf, type Session, type Speaker, WorkerStreams } from './worker-streams.ts';
 
 export interface ParameterServerOptions {
   readonly engine: Engine;
@@ -42,7 +42,7 @@ export interface ParameterServerOptions {
   /** Of server 0: where records go, and what a worker that pulls late must hear. */
   readonly ledger?: {
     record(message: PushMessage): void;
-    begun(): { readonly step: number; readonly directive: Directive } | undefined;
+    begun(): Begun | undefined;
     /** A worker does not listen any more. */
     left(rank: number): void;
   };
@@ -89,8 +89,8 @@ export class ParameterServer implements ExchangeHandlers {
   }
 
   /** Server 0: tells all workers that a step may begin. */
-  announce(step: number, directive: Directive): void {
-    this.#streams.announce(step, directive);
+  announce(begun: Begun): void {
+    this.#streams.announce(begun);
   }
 
   /** Server 0: tells all workers that the job is over. */
@@ -175,7 +175,7 @@ export class ParameterServer implements ExchangeHandlers {
     this.#apply({ kind: 'pull', rank, epoch, step });
     this.#streams.flush();
     const begun = this.#options.ledger?.begun();
-    if (begun) messages.write({ step: begun.step, begin: { directive: begun.directive }, data: NO_DATA });
+    if (begun) messages.write(beginOf(begun));
   }
 
   /** The rank's newest session; those of an older one end. */

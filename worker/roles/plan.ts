@@ -2,6 +2,7 @@
 // nothing that depends on how many workers there are.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { Consistency } from '../../crds/leptonjob.ts';
 import type { ArenaLayout, OptimizerSpec } from '../../native/engine.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Work } from '../protocol/pace.ts';
@@ -9,6 +10,7 @@ import type { GradientCodec } from './gradient-codec.ts';
 
 export interface Plan extends Work {
   readonly layout: ArenaLayout;
+  readonly consistency: Consistency;
   readonly optimizer: OptimizerSpec;
   readonly gradientCodec?: GradientCodec;
   readonly clip: { readonly norm?: number; readonly value?: number };
@@ -34,6 +36,9 @@ const planSchema = z.object({
     trainableLength: count,
     length: count,
   }),
+  consistency: z.looseObject({
+    mode: z.enum(['bulkSynchronous', 'localSteps']),
+  }),
   optimizer: z.looseObject({ optimizer: z.string() }),
   gradientCodec: z
     .object({
@@ -50,6 +55,7 @@ const planSchema = z.object({
   batchSize: count.min(1),
   epochs: count.min(1),
   stepsPerEpoch: count.min(1).optional(),
+  batchesPerStep: count.min(1).optional(),
   model: z.unknown(),
 });
 

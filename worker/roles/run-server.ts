@@ -5,6 +5,7 @@ import { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { openStore } from '../checkpoint/store.ts';
 import { CHUNK_LENGTH } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
+import type { Begun } from '../protocol/gather.ts';
 import { openTrace } from '../trace/open.ts';
 import type { PhaseClock } from '../trace/phase-times.ts';
 import { CoordinationClient } from '../transport/clients.ts';
@@ -47,7 +48,7 @@ async function runCoordinatingServer(
   using trace = openTrace(config, log);
   const local = {
     command: (command: ServerCommand) => server.command(command),
-    announce: (...begin: Parameters<ParameterServer['announce']>) => server.announce(...begin),
+    announce: (begun: Begun) => server.announce(begun),
     hears: (rank: number) => server.hears(rank),
   };
   const coordinator = new Coordinator({

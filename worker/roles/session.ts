@@ -3,7 +3,7 @@
 import type { ArenaLayout } from '../../native/engine.ts';
 import { type Chunk, planChunks, planShards, type Shard } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
-import { type Directive, Gather, type GatherEffect, type GatherMessage } from '../protocol/gather.ts';
+import { type Begun, Gather, type GatherEffect, type GatherMessage } from '../protocol/gather.ts';
 import type { Totals } from '../protocol/ledger.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { ExchangeClient, Incoming, Outgoing } from '../transport/clients.ts';
@@ -42,10 +42,8 @@ export interface Share {
   readonly flush: boolean;
 }
 
-export interface Ready {
-  readonly step: number;
-  readonly directive: Directive;
-}
+/** Parameters are in place. */
+export type Ready = Begun;
 
 const NO_DATA = new Uint8Array(0);
 const NOTHING: Encoded = { codec: '', data: NO_DATA };
@@ -249,7 +247,7 @@ export class Session {
   #receive({ step, parameters, begin, data }: PullMessage): void {
     if (this.#failure) return;
     this.#lastHeardMs = performance.now();
-    if (begin) this.#apply({ kind: 'begin', step, directive: begin.directive });
+    if (begin) this.#apply({ kind: 'begin', step, ...begin });
     else if (parameters) this.#received(step, parameters, data);
   }
 
@@ -274,7 +272,7 @@ export class Session {
         if (this.#pullsSinceMs !== undefined)
           this.#options.trace.span('pull', effect.step, this.#pullsSinceMs);
         this.#pullsSinceMs = undefined;
-        this.#ready = { step: effect.step, directive: effect.directive };
+        this.#ready = effect;
         // The coordinator may end the job as soon as it has this worker's last word.
         this.#finishing = effect.directive !== 'train';
         this.#waiting?.resolve(this.#ready);

@@ -1,7 +1,7 @@
 // The steps of a job: carries out what the ledger decides, from the begin of a step to the end of the last, and keeps whoever leaves
 // until its work is safe. Knows nobody who takes part: that is membership's.
 import { RuntimeError } from '../protocol/errors.ts';
-import type { Directive } from '../protocol/gather.ts';
+import type { Begun, Directive } from '../protocol/gather.ts';
 import type { Ledger, LedgerEffect, LedgerMessage, LedgerState } from '../protocol/ledger.ts';
 import type { Log } from './log.ts';
 import type { ProgressBoard } from './progress-board.ts';
@@ -12,7 +12,7 @@ export interface StepsOptions {
   readonly board: ProgressBoard;
   /** The present one. */
   readonly ledger: () => Ledger | undefined;
-  readonly announce: (step: number, directive: Directive) => void;
+  readonly announce: (begun: Begun) => void;
   /** A worker listens. */
   readonly hears: (rank: number) => boolean;
   readonly cut: (step: number) => void;
@@ -108,7 +108,7 @@ export class Steps {
     if (this.#cutSinceMs !== undefined) board.checkpointTaken(nowMs() - this.#cutSinceMs);
     this.#cutSinceMs = undefined;
     if (directive === 'finish') board.enter('Evaluating');
-    announce(step, directive);
+    announce({ step, directive });
   }
 
   async #finish(directive: Exclude<Directive, 'train'>): Promise<void> {

@@ -1,34 +1,41 @@
 // A worker's loop: join, collect parameters, compute its share of the step, push, repeat. Decides nothing about others.
 
+import type { Memory } from '../../native/engine.ts';
 import type { RoleConfig } from '../../protos/role-config.ts';
 import type { Batch } from '../data/dataset.ts';
-import { epochOrder, stepsPerEpoch, workerSlice } from '../data/order.ts';
-import { prefetch } from '../data/prefetch.ts';
 import { CHUNK_LENGTH } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Directive } from '../protocol/gather.ts';
-import { type Pace, paceOf } from '../protocol/pace.ts';
+import type { Totals } from '../protocol/ledger.ts';
+import { type Pace, paceOf, type Work } from '../protocol/pace.ts';
 import { openTrace } from '../trace/open.ts';
 import type { PhaseClock } from '../trace/phase-times.ts';
 import { CoordinationClient, ExchangeClient, type PeerOptions } from '../transport/clients.ts';
 import { PROTOCOL } from '../transport/services.ts';
 import { Arenas } from './arenas.ts';
+import { Batches } from './batches.ts';
 import { evaluateShare } from './evaluation.ts';
 import { GradientEncoder } from './gradient-codec.ts';
+import { LocalRounds } from './local-rounds.ts';
 import type { Log } from './log.ts';
 import { openSecurity } from './open-security.ts';
 import type { Plan } from './plan.ts';
 import { Pulse } from './pulse.ts';
-import { pushInitial, Session, type SessionOptions, type Share } from './session.ts';
+import { pushInitial, type Ready, Session, type SessionOptions, type Share } from './session.ts';
 import type { Workload } from './workload.ts';
 
-/** Batches that are decoded ahead of the engine. */
-const PREFETCH_DEPTH = 2;
+const NOTHING_DONE: Totals = { samples: 0, sums: [] };
 const JOIN_CALL_MS = 15_000;
 const RETRY_MS = 100;
 
 /** The coordinator's last directive, or that the job goes on without this worker. */
 export type End = Directive | 'leave' | 'terminated';
+
+/** Where a step reads and writes. */
+interface Places {
+  readonly parameters: Memory;
+  readonly gradients: Memory;
+}
 
 /** Runs until the job ends or does without this worker. */
 export class Trainer {
@@ -40,6 +47,9 @@ export class Trainer {
   readonly #pulse: Pulse;
   readonly #trace: PhaseClock;
   readonly #planText: string;
+  readonly #batches: Batches;
+  /** Where the job exchanges after many steps. */
+  readonly #local: LocalRounds | undefined;
   /** Of the number of workers that the newest session is one of. */
   #pace: Pace;
   #lastProgressMs = performance.now();
@@ -60,6 +70,8 @@ export class Trainer {
     this.#pulse = new Pulse(this.#coordinator, config.rank, this.#trace);
     this.#planText = JSON.stringify(planOf(workload));
     this.#pace = this.#paceWith(config.workers);
+    this.#batches = new Batches({ ...workload, seed: config.seed, rank: config.rank });
+    if (workload.consistency.mode === 'localSteps') this.#local = new LocalRounds(workload);
   }
 
   async run(): Promise<End> {
@@ -174,7 +186,14 @@ export class Trainer {
           await session.over();
           return directive;
         }
-        batches ??= this.#batchesFrom(step);
+        if (this.#local) {
+          await this.#round(session, next, {
+            parameters: arenas.parameters(step),
+            gradients: arenas.gradients,
+          });
+          continue;
+        }
+        batches ??= this.#batches.from(step, this.#pace.workers);
         await this.#step(session, step, batches);
       }
     } finally {
@@ -189,42 +208,81 @@ export class Trainer {
   }
 
   async #step(session: Session, step: number, batches: AsyncIterator<Batch>): Promise<void> {
-    const { engineModel, batchSize } = this.#workload;
     const asksSinceMs = performance.now();
     const next = await batches.next();
     this.#trace.span('data', step, asksSinceMs);
     if (next.done) throw new RuntimeError('INTERNAL', `step ${step}: the data ended`);
     const batch = next.value;
-    const share: Share = {
-      step,
-      weight: batch.size / batchSize,
-      learningRate: this.#workload.learningRate(step, this.#pace.steps),
-      flush: this.#precedesCheckpoint(step),
-    };
+    const share = this.#shareOf(step, batch.size, this.#workload.learningRate(step, this.#pace.steps));
     session.computing();
-    if (batch.size === 0) {
-      session.pushEnd(share, { samples: 0, sums: [] });
-      session.computed();
-      return;
+    const record =
+      batch.size === 0
+        ? NOTHING_DONE
+        : await this.#compute(batch, step, (from) => session.pushFrom(from, share));
+    session.pushEnd(share, record);
+    this.#pulse.trained(step + 1, batch.size);
+    session.computed();
+  }
+
+  /** A step of many batches on parameters of its own. */
+  async #round(
+    session: Session,
+    { step, shares = [] }: Ready,
+    { parameters, gradients }: Places,
+  ): Promise<void> {
+    const { workers, steps } = this.#pace;
+    const { consistency, learningRate } = this.#workload;
+    if (consistency.mode !== 'localSteps') return;
+    const perWorker = consistency.steps;
+    const taken = shares.length === workers ? shares : new Array<number>(workers).fill(perWorker);
+    const { count, batches } = this.#batches.ofRound(step, taken);
+    session.computing();
+    try {
+      const round = {
+        count,
+        batches,
+        first: step * perWorker * workers,
+        learningRate: (at: number) =>
+          learningRate(step * perWorker + Math.floor((at * perWorker) / count), steps * perWorker),
+      };
+      const compute = async (batch: Batch, at: number): Promise<Totals> => {
+        const totals = await this.#compute(batch, at, () => {});
+        this.#pulse.trained(step, batch.size);
+        return totals;
+      };
+      const record = await this.#local!.train(parameters, gradients, round, compute);
+      session.pushEnd(this.#shareOf(step, record.samples, consistency.outerOptimizer.learningRate), record);
+      this.#pulse.trained(step + 1, 0);
+    } finally {
+      await batches.return?.();
     }
-    const computesSinceMs = performance.now();
+    session.computed();
+  }
+
+  #shareOf(step: number, samples: number, learningRate: number): Share {
+    const weight = samples / this.#workload.batchSize;
+    return { step, weight, learningRate, flush: this.#precedesCheckpoint(step) };
+  }
+
+  /** Gradients of a batch, which leave as they are made; its totals. */
+  async #compute(batch: Batch, step: number, onGradients: (from: number) => void): Promise<Totals> {
+    const { engineModel, metrics } = this.#workload;
+    const sinceMs = performance.now();
     await this.#slowDown();
     const result = await engineModel.trainStep(batch.inputs, batch.targets, {
       batchSize: batch.size,
       step,
-      onGradients: (from) => session.pushFrom(from, share),
+      onGradients,
     });
-    this.#trace.span('compute', step, computesSinceMs);
+    this.#trace.span('compute', step, sinceMs);
     if (!Number.isFinite(result.loss))
       throw new RuntimeError(
         'LOSS_NOT_FINITE',
         `step ${step}, rank ${this.#config.rank}: expected a finite loss, got ${result.loss}; try a smaller learning rate or clipNorm`,
       );
     const outputs = result.outputs as readonly Float32Array[];
-    const metrics = this.#workload.metrics.map(({ total }) => total(outputs, batch.targets, batch.size));
-    session.pushEnd(share, { samples: batch.size, sums: [result.loss * batch.size, ...metrics] });
-    this.#pulse.trained(step + 1, batch.size);
-    session.computed();
+    const totals = metrics.map(({ total }) => total(outputs, batch.targets, batch.size));
+    return { samples: batch.size, sums: [result.loss * batch.size, ...totals] };
   }
 
   async #slowDown(): Promise<void> {
@@ -252,46 +310,37 @@ export class Trainer {
   }
 
   #paceWith(workers: number): Pace {
-    const { train, batchSize, epochs, stepsPerEpoch: fixed } = this.#workload;
-    const work = { trainSamples: train.length, batchSize, epochs };
-    return paceOf(fixed === undefined ? work : { ...work, stepsPerEpoch: fixed }, workers);
-  }
-
-  /** This rank's samples of every step from `first` on: a function of the seed alone. */
-  #batchesFrom(first: number): AsyncIterator<Batch> {
-    const { train, batchSize, shuffle } = this.#workload;
-    const { seed, rank } = this.#config;
-    const { workers } = this.#pace;
-    const stepsPerPass = stepsPerEpoch(train.length, batchSize, workers);
-    function* requests() {
-      let pass = -1;
-      let order = new Uint32Array(0);
-      for (let step = first; ; step++) {
-        if (Math.floor(step / stepsPerPass) !== pass) {
-          pass = Math.floor(step / stepsPerPass);
-          order = epochOrder(train.length, seed, pass, shuffle) as Uint32Array<ArrayBuffer>;
-        }
-        yield { indices: workerSlice(order, step % stepsPerPass, batchSize, rank, workers), epoch: pass };
-      }
-    }
-    return prefetch(train, requests(), PREFETCH_DEPTH)[Symbol.asyncIterator]();
+    return paceOf(workOf(this.#workload), workers);
   }
 }
 
-function planOf(workload: Workload): Plan {
-  const { engineModel, optimizer, gradientCodec, clip, metrics, train, evaluate, modelConfig } = workload;
-  const { batchSize, epochs, stepsPerEpoch: fixed } = workload;
+function workOf({ train, batchSize, epochs, stepsPerEpoch, consistency }: Workload): Work {
   return {
-    layout: engineModel.layout,
-    optimizer,
-    ...(gradientCodec ? { gradientCodec } : {}),
-    clip,
-    metrics: ['loss', ...metrics.map(({ name }) => name)],
     trainSamples: train.length,
-    evaluateSamples: evaluate?.length ?? 0,
     batchSize,
     epochs,
-    ...(fixed === undefined ? {} : { stepsPerEpoch: fixed }),
+    ...(stepsPerEpoch === undefined ? {} : { stepsPerEpoch }),
+    ...(consistency.mode === 'localSteps' ? { batchesPerStep: consistency.steps } : {}),
+  };
+}
+
+function planOf(workload: Workload): Plan {
+  const { engineModel, gradientCodec, metrics, evaluate, modelConfig, consistency } = workload;
+  return {
+    ...workOf(workload),
+    layout: engineModel.layout,
+    consistency,
+    ...updateOf(workload),
+    ...(gradientCodec ? { gradientCodec } : {}),
+    metrics: ['loss', ...metrics.map(({ name }) => name)],
+    evaluateSamples: evaluate?.length ?? 0,
     model: modelConfig,
   };
+}
+
+/** What servers make of contributions. Of local steps: a descent along the mean of the moves. */
+function updateOf({ consistency, optimizer, clip }: Workload): Pick<Plan, 'optimizer' | 'clip'> {
+  if (consistency.mode !== 'localSteps') return { optimizer, clip };
+  const { momentum, nesterov } = consistency.outerOptimizer;
+  return { optimizer: { optimizer: 'sgd', momentum, nesterov }, clip: {} };
 }

@@ -2,7 +2,7 @@
 // of memory that it sees. Knows nothing of steps and sums.
 import type { Engine, Segment } from '../../native/engine.ts';
 import { RuntimeError } from '../protocol/errors.ts';
-import type { Directive } from '../protocol/gather.ts';
+import type { Begun } from '../protocol/gather.ts';
 import type { Inbox, Outbox } from '../transport/listener.ts';
 import type { PullMessage, PushMessage, SharedMemory } from '../transport/messages.ts';
 import type { Encoded } from './gradient-codec.ts';
@@ -81,9 +81,8 @@ export class WorkerStreams {
   }
 
   /** Tells all workers that a step may begin. */
-  announce(step: number, directive: Directive): void {
-    for (const { pull } of this.#sessions.values())
-      pull?.write({ step, begin: { directive }, data: NO_DATA });
+  announce(begun: Begun): void {
+    for (const { pull } of this.#sessions.values()) pull?.write(beginOf(begun));
   }
 
   /** `news` is asked for where a worker cannot see the version itself; what it can see is told by `flush`. */
@@ -117,6 +116,10 @@ export class WorkerStreams {
     steps.set(step, chunks);
     chunks.push(chunk);
   }
+}
+
+export function beginOf({ step, directive, shares }: Begun): PullMessage {
+  return { step, begin: { directive, ...(shares ? { shares } : {}) }, data: NO_DATA };
 }
 
 function messageOf(chunk: number, step: number, { codec, data }: Encoded): PullMessage {

@@ -1,4 +1,5 @@
 // What a worker computes with: model, data and training, opened from the job's spec. Knows nothing of servers.
+import type { Consistency } from '../../crds/leptonjob.ts';
 import type { Engine, EngineModel, OptimizerSpec } from '../../native/engine.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { GradientCodec } from './gradient-codec.ts';
@@ -21,8 +22,10 @@ export interface Workload extends AsyncDisposable {
   readonly shuffle: boolean;
   readonly batchSize: number;
   readonly epochs: number;
-  /** Where the manifest says how long an epoch is. */
+  /** Where the manifest says how long an epoch is, in batches of each worker. */
   readonly stepsPerEpoch?: number;
+  /** When workers meet. */
+  readonly consistency: Consistency;
   readonly optimizer: OptimizerSpec;
   /** Undefined: gradients travel as they are. */
   readonly gradientCodec?: GradientCodec;

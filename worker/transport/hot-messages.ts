@@ -33,7 +33,7 @@ export const PULL_MESSAGE = new MessageType<PullMessage>(
       codec: string(4),
       sharedChunks: uint32(5),
     }),
-    begin: message<NonNullable<PullMessage['begin']>>(3, { directive: string(1) }),
+    begin: message<NonNullable<PullMessage['begin']>>(3, { directive: string(1), shares: doubles(10) }),
     data: bytes(15),
   },
   ['parameters', 'begin'],

@@ -153,6 +153,6 @@ export interface Parameters {
 export interface PullMessage {
   readonly step: number;
   readonly parameters?: Parameters;
-  readonly begin?: { readonly directive: Directive };
+  readonly begin?: { readonly directive: Directive; readonly shares?: readonly number[] };
   readonly data: Uint8Array;
 }

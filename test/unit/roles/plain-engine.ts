@@ -103,8 +103,14 @@ class LinearModel implements EngineModel {
 class Momentum implements Optimizer {
   readonly slots: { readonly momentum: Float32Array };
 
-  constructor(length: number) {
+  readonly #momentum: number;
+  readonly #nesterov: boolean;
+
+  constructor(spec: OptimizerSpec, length: number) {
+    const { momentum, nesterov } = spec.optimizer === 'sgd' ? spec : { momentum: 0, nesterov: false };
     this.slots = { momentum: new Float32Array(length) };
+    this.#momentum = momentum;
+    this.#nesterov = nesterov;
   }
 
   update(
@@ -117,8 +123,9 @@ class Momentum implements Optimizer {
     const { momentum } = this.slots;
     for (let at = from; at < to; at++) {
       const gradient = Math.max(-clipValue, Math.min(clipValue, gradients[at]! * scale));
-      momentum[at] = 0.9 * momentum[at]! - learningRate * gradient;
-      parameters[at] = parameters[at]! + momentum[at]!;
+      momentum[at] = this.#momentum * momentum[at]! - learningRate * gradient;
+      const ahead = this.#momentum * momentum[at]! - learningRate * gradient;
+      parameters[at] = parameters[at]! + (this.#nesterov ? ahead : momentum[at]!);
     }
   }
 
@@ -152,7 +159,7 @@ const { createEncoder, encodedBytes, encodeDifference, isEncoded, decode, decode
 
 export const plainEngine: Engine = {
   createModel: (graph) => new LinearModel(graph),
-  createOptimizer: (_: OptimizerSpec, length: number) => new Momentum(length),
+  createOptimizer: (spec: OptimizerSpec, length: number) => new Momentum(spec, length),
   createArena,
   createSegment,
   openSegment,

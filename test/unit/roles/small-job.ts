@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type ConsistencyChoice, consistencyOf } from '../../../crds/leptonjob.ts';
 import { type RoleConfig, type RoleConfigInput, roleConfigSchema } from '../../../protos/role-config.ts';
 import type { Batch, Dataset } from '../../../worker/data/dataset.ts';
 import { freePorts } from '../../../worker/launch/ports.ts';
@@ -26,6 +27,7 @@ export interface SmallJob {
   /** Parameters of the kernel; default WIDTH. */
   readonly width?: number;
   readonly gradientCodec?: GradientCodec;
+  readonly consistency?: ConsistencyChoice;
   readonly testing?: RoleConfigInput['testing'];
   /** Processes that see nobody's memory, such as `worker 1`. */
   readonly elsewhere?: readonly string[];
@@ -75,6 +77,7 @@ export async function configsOf(job: SmallJob): Promise<RoleConfig[]> {
       },
       worker: { replicas: job.workers },
       parameterServer: { replicas: job.servers },
+      ...(job.consistency ? { exchange: { consistency: job.consistency } } : {}),
       checkpoint: { everySteps: job.everySteps ?? 1000 },
     },
     seed: 7,
@@ -119,6 +122,7 @@ export function workloadOf(job: SmallJob): Workload {
     shuffle: true,
     batchSize,
     epochs,
+    consistency: consistencyOf(job.consistency ?? {}),
     optimizer: { optimizer: 'sgd', momentum: 0.9, nesterov: false },
     ...(gradientCodec ? { gradientCodec } : {}),
     clip: clipNorm === undefined ? {} : { norm: clipNorm },
