@@ -280,6 +280,8 @@ interface Addon {
   readonly allFinite: Engine['allFinite'];
   readonly arenaLayout: Engine['arenaLayout'];
   readonly versions: Engine['versions'];
+  /** Waits for what is computed; nothing is computed any more. */
+  readonly stop: () => void;
 }
 
 interface NativeModel {
@@ -317,6 +319,8 @@ function loadAddon(): Addon {
 }
 
 const addon = loadAddon();
+// `process.exit` during a step: libraries must not be torn down under a thread that computes.
+process.once('exit', () => addon.stop());
 
 class BoundModel implements EngineModel {
   readonly #native: NativeModel;

@@ -64,6 +64,12 @@ Napi::Value arena_layout(const Napi::CallbackInfo& info) {
   });
 }
 
+/// stop()
+Napi::Value stop(const Napi::CallbackInfo& info) {
+  environment(info.Env()).thread.stop();
+  return info.Env().Undefined();
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Environment(env));
   exports.Set("Model", Model::define(env));
@@ -80,6 +86,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("decode", Napi::Function::New(env, decode, "decode"));
   exports.Set("decodeAccumulate", Napi::Function::New(env, decode_accumulate, "decodeAccumulate"));
   exports.Set("arenaLayout", Napi::Function::New(env, arena_layout, "arenaLayout"));
+  exports.Set("stop", Napi::Function::New(env, stop, "stop"));
   const Napi::Object versions = Napi::Object::New(env);
   versions.Set("engine", LEPTON_VERSION);
   versions.Set("library", cpu_device() != nullptr ? cpu_device()->library() : std::string("none"));

@@ -27,6 +27,7 @@ void EngineThread::stop() {
 }
 
 void EngineThread::submit(Job job) {
+  if (!thread_.joinable()) return;
   // A job in flight keeps the process alive, as any pending input or output does.
   if (unfinished_++ == 0) to_javascript_.Ref(env_);
   {

@@ -27,8 +27,9 @@ class EngineThread {
   EngineThread(const EngineThread&) = delete;
   EngineThread& operator=(const EngineThread&) = delete;
 
-  /// Waits for the job that runs, drops those that wait. Runs as a cleanup hook: later, the environment has
-  /// freed the thread-safe function already.
+  /// Waits for the job that runs, drops those that wait and those that come later. Runs as a cleanup hook:
+  /// later, the environment has freed the thread-safe function already. A process that exits runs no such
+  /// hooks: it calls this by itself, before the objects that jobs use are destroyed.
   void stop();
 
   void submit(Job job);
