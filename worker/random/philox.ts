@@ -9,14 +9,20 @@ const ROUNDS = 10;
 
 /** Upper 32 bits of a product of two unsigned 32-bit numbers, by halves so that every sum is exact in a double. */
 function highProduct(a: number, b: number): number {
-  const [a0, a1, b0, b1] = [a & 0xffff, a >>> 16, b & 0xffff, b >>> 16];
+  const a0 = a & 0xffff;
+  const a1 = a >>> 16;
+  const b0 = b & 0xffff;
+  const b1 = b >>> 16;
   const middle = a1 * b0 + ((a0 * b0) >>> 16);
   return (a1 * b1 + Math.floor((a0 * b1 + middle) / 0x10000)) >>> 0;
 }
 
 /** Replaces the four words of `counter` by four random ones. Words are unsigned 32-bit numbers. */
 export function philox(counter: Uint32Array, key0: number, key1: number): void {
-  let [c0, c1, c2, c3] = counter as unknown as [number, number, number, number];
+  let c0 = counter[0]!;
+  let c1 = counter[1]!;
+  let c2 = counter[2]!;
+  let c3 = counter[3]!;
   for (let round = 0; round < ROUNDS; round++) {
     const high0 = highProduct(MULTIPLIER_0, c0);
     const high1 = highProduct(MULTIPLIER_1, c2);

@@ -113,7 +113,7 @@ export function workloadOf(job: SmallJob): Workload {
       { name: 'mean', shape: [1], trainable: false },
     ],
   });
-  const train = samples(width);
+  const train = samplesOf(width);
   return {
     engine: plainEngine,
     engineModel,
@@ -133,6 +133,17 @@ export function workloadOf(job: SmallJob): Workload {
     modelConfig: { format: 'lepton/model', name: 'small' },
     async [Symbol.asyncDispose]() {},
   };
+}
+
+const made = new Map<number, Dataset>();
+
+/** Made once for all jobs: to draw millions of numbers takes longer than to train with them. */
+function samplesOf(width: number): Dataset {
+  const known = made.get(width);
+  if (known) return known;
+  const dataset = samples(width);
+  made.set(width, dataset);
+  return dataset;
 }
 
 function samples(width: number): Dataset {
