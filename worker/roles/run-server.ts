@@ -12,7 +12,6 @@ import { CoordinationClient } from '../transport/clients.ts';
 import { type Listener, listen } from '../transport/listener.ts';
 import type { ServerCommand, ShardReport } from '../transport/messages.ts';
 import type { Security } from '../transport/security.ts';
-import { PROTOCOL } from '../transport/services.ts';
 import { writeResults } from './artefacts.ts';
 import { Coordinator, type Outcome } from './coordinator.ts';
 import type { Log } from './log.ts';
@@ -158,7 +157,7 @@ class Link {
   #once(onCommand: () => void): Promise<Error | undefined> {
     const { rank: server, attempt } = this.#config;
     return new Promise((resolve) => {
-      const commands = this.#coordinator.enlist({ protocol: PROTOCOL, server, attempt });
+      const commands = this.#coordinator.enlist({ server, attempt });
       this.#lose = (error) => {
         commands.cancel();
         resolve(error instanceof Error ? error : new RuntimeError('PEER_LOST', String(error)));

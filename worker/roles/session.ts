@@ -9,7 +9,6 @@ import type { Trace } from '../trace/trace.ts';
 import type { ExchangeClient, Incoming, Outgoing } from '../transport/clients.ts';
 import { type DelayOptions, delayed } from '../transport/delay.ts';
 import type { Parameters, PullMessage, PushMessage } from '../transport/messages.ts';
-import { PROTOCOL } from '../transport/services.ts';
 import type { Arenas } from './arenas.ts';
 import { bytesOf } from './float-bytes.ts';
 import type { Encoded, GradientEncoder } from './gradient-codec.ts';
@@ -342,7 +341,7 @@ async function attendAll(options: SessionOptions): Promise<Attended> {
 /** With shared memory where both sides can see the other's. */
 async function attend(server: number, options: SessionOptions): Promise<{ step: number; sees: boolean }> {
   const { servers, rank, epoch, callMs, arenas } = options;
-  const request = { protocol: PROTOCOL, rank, epoch };
+  const request = { rank, epoch };
   const gradients = arenas.shared;
   const { step, parameters } = await servers[server]!.attend(
     gradients ? { ...request, gradients } : request,

@@ -11,7 +11,6 @@ import { type Pace, paceOf, type Work } from '../protocol/pace.ts';
 import { openTrace } from '../trace/open.ts';
 import type { PhaseClock } from '../trace/phase-times.ts';
 import { CoordinationClient, ExchangeClient, type PeerOptions } from '../transport/clients.ts';
-import { PROTOCOL } from '../transport/services.ts';
 import { Arenas } from './arenas.ts';
 import { Batches } from './batches.ts';
 import { evaluateShare } from './evaluation.ts';
@@ -139,7 +138,7 @@ export class Trainer {
     const { rank, attempt, deadlines, testing } = this.#config;
     const { engine, engineModel, gradientCodec } = this.#workload;
     for (;;) {
-      const request = { protocol: PROTOCOL, rank, attempt, plan: this.#planText };
+      const request = { rank, attempt, plan: this.#planText };
       const answer = await this.#coordinator.join(request, JOIN_CALL_MS);
       if (answer.leave) return undefined;
       const { epoch, initialize, chunkLength, workers } = answer;

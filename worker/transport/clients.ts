@@ -24,6 +24,7 @@ import type {
   ShardReport,
 } from './messages.ts';
 import { clientOptions } from './options.ts';
+import { chosenVersion, PROTOCOL } from './protocol.ts';
 import { callMetadata, channelCredentials, channelIdentity, type Security } from './security.ts';
 import { services } from './services.ts';
 import { errorOf } from './status.ts';
@@ -171,6 +172,9 @@ class Peer {
   }
 }
 
+/** The transport says what it speaks. */
+type Unversioned<T> = Omit<T, 'protocol'>;
+
 /** Calls to the coordinator. */
 export class CoordinationClient {
   readonly #peer: Peer;
@@ -179,8 +183,11 @@ export class CoordinationClient {
     this.#peer = new Peer(services().coordination, options, clientOptions(options.chunkBytes, false));
   }
 
-  join(request: JoinRequest, deadlineMs: number): Promise<JoinResponse> {
-    return this.#peer.unary('Join', request, deadlineMs);
+  /** Throws PROTOCOL_VERSION, as `enlist` does, where the two have no version in common. */
+  async join(request: Unversioned<JoinRequest>, deadlineMs: number): Promise<JoinResponse> {
+    const versioned = { ...request, protocol: PROTOCOL };
+    const answer = await this.#peer.unary<JoinRequest, JoinResponse>('Join', versioned, deadlineMs);
+    return { ...answer, protocol: chosenVersion(this.#peer.address, answer.protocol ?? 0) };
   }
 
   heartbeat(request: HeartbeatRequest, deadlineMs: number): Promise<HeartbeatResponse> {
@@ -191,8 +198,8 @@ export class CoordinationClient {
     await this.#peer.unary('ReportEvaluation', report, deadlineMs);
   }
 
-  enlist(request: EnlistRequest): Incoming<ServerCommand> {
-    return this.#peer.incoming('Enlist', request);
+  enlist(request: Unversioned<EnlistRequest>): Incoming<ServerCommand> {
+    return this.#peer.incoming('Enlist', { ...request, protocol: PROTOCOL });
   }
 
   async reportShard(report: ShardReport, deadlineMs: number): Promise<void> {
@@ -226,8 +233,11 @@ export class ExchangeClient {
     this.#pull = new Peer(services().exchange, options, clientOptions(options.chunkBytes, true));
   }
 
-  attend(request: AttendRequest, deadlineMs: number): Promise<AttendResponse> {
-    return this.#push.unary('Attend', request, deadlineMs);
+  /** Throws PROTOCOL_VERSION where the two have no version in common. */
+  async attend(request: Unversioned<AttendRequest>, deadlineMs: number): Promise<AttendResponse> {
+    const versioned = { ...request, protocol: PROTOCOL };
+    const answer = await this.#push.unary<AttendRequest, AttendResponse>('Attend', versioned, deadlineMs);
+    return { ...answer, protocol: chosenVersion(this.#push.address, answer.protocol ?? 0) };
   }
 
   push(): Outgoing<PushMessage> {

@@ -29,6 +29,7 @@ import type {
   ShardReport,
 } from './messages.ts';
 import { DATA_WINDOW, serverOptions } from './options.ts';
+import { commonVersion } from './protocol.ts';
 import {
   authorize,
   mustBelong,
@@ -37,7 +38,7 @@ import {
   type SeenCall,
   serverCredentials,
 } from './security.ts';
-import { PROTOCOL, services } from './services.ts';
+import { services } from './services.ts';
 import { statusOf } from './status.ts';
 import { STUCK_MS, Watchdog } from './watchdog.ts';
 
@@ -223,14 +224,8 @@ class Guard {
     this.#patience = patience;
   }
 
-  check(call: SeenCall & { request?: unknown }, allowed: readonly PeerRole[]): void {
+  check(call: SeenCall, allowed: readonly PeerRole[]): void {
     authorize(this.#security, call, allowed);
-    const range = (call.request as Partial<JoinRequest> | undefined)?.protocol;
-    if (range && (range.oldest > PROTOCOL.newest || range.newest < PROTOCOL.oldest))
-      throw new RuntimeError(
-        'PROTOCOL_VERSION',
-        `protocol: expected a version from ${PROTOCOL.oldest} to ${PROTOCOL.newest}, got ${range.oldest} to ${range.newest}`,
-      );
   }
 
   unary<Q, R>(allowed: readonly PeerRole[], handle: (request: Q) => R | Promise<R>) {
@@ -348,7 +343,10 @@ const OPERATOR = ['operator'] as const;
 
 function exchangeOf(handlers: ExchangeHandlers, guard: Guard) {
   return {
-    Attend: guard.unary(WORKER, (request: AttendRequest) => handlers.attend(request)),
+    Attend: guard.unary(WORKER, (request: AttendRequest) => {
+      const protocol = commonVersion(`the worker of rank ${request.rank}`, request.protocol);
+      return { ...handlers.attend(request), protocol };
+    }),
     Push: guard.clientStream(WORKER, (messages: Inbox<PushMessage>) => handlers.push(messages)),
     Pull: guard.serverStream(WORKER, (request: PullRequest, out: Outbox<PullMessage>) =>
       handlers.pull(request, out),
@@ -364,15 +362,19 @@ function coordinationOf(handlers: CoordinationHandlers, guard: Guard) {
       return {};
     };
   return {
-    Join: guard.unary(WORKER, (request: JoinRequest) => handlers.join(request)),
+    Join: guard.unary(WORKER, async (request: JoinRequest) => {
+      const protocol = commonVersion(`the worker of rank ${request.rank}`, request.protocol);
+      return { ...(await handlers.join(request)), protocol };
+    }),
     Heartbeat: guard.unary(WORKER, (request: HeartbeatRequest) => handlers.heartbeat(request)),
     ReportEvaluation: guard.unary(
       WORKER,
       nothing((request: EvaluationReport) => handlers.reportEvaluation(request)),
     ),
-    Enlist: guard.serverStream(SERVER, (request: EnlistRequest, out: Outbox<ServerCommand>) =>
-      handlers.enlist(request, out),
-    ),
+    Enlist: guard.serverStream(SERVER, (request: EnlistRequest, out: Outbox<ServerCommand>) => {
+      commonVersion(`server ${request.server}`, request.protocol);
+      handlers.enlist(request, out);
+    }),
     ReportShard: guard.unary(
       SERVER,
       nothing((request: ShardReport) => handlers.reportShard(request)),

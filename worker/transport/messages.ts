@@ -16,6 +16,8 @@ export interface JoinRequest {
   readonly plan: string;
 }
 export interface JoinResponse {
+  /** The transport fills it in and checks it. */
+  readonly protocol?: number;
   readonly epoch: number;
   readonly initialize: boolean;
   readonly chunkLength: number;
@@ -116,6 +118,8 @@ export interface AttendRequest {
   readonly gradients?: SharedMemory | null;
 }
 export interface AttendResponse {
+  /** The transport fills it in and checks it. */
+  readonly protocol?: number;
   readonly step: number;
   readonly parameters?: SharedMemory | null;
 }

@@ -12,9 +12,6 @@ import { PULL_MESSAGE, PUSH_MESSAGE } from './hot-messages.ts';
 
 const PROTOS = join(import.meta.dirname, '../../protos');
 
-/** Versions of both services that this program speaks. */
-export const PROTOCOL = { oldest: 1, newest: 1 } as const;
-
 /** Numbers above 2^53 do not occur (epochs, steps and samples count far below it). */
 export function plainDefinitions(): PackageDefinition {
   return loadSync(['lepton/coordination/v1/coordination.proto', 'lepton/exchange/v1/exchange.proto'], {

@@ -31,7 +31,7 @@ export interface SmallJob {
   readonly testing?: RoleConfigInput['testing'];
   /** Processes that see nobody's memory, such as `worker 1`. */
   readonly elsewhere?: readonly string[];
-  /** Where workers find the server that listens at a port; default: there. */
+  /** Where the others find the server that listens at a port; default: there. */
   readonly way?: (port: number) => number;
   readonly directory: string;
   readonly run?: string;
@@ -91,7 +91,9 @@ export async function configsOf(job: SmallJob): Promise<RoleConfig[]> {
   const config = (role: 'server' | 'worker', rank: number): RoleConfig =>
     roleConfigSchema.parse({
       ...common,
-      servers: ports.map((port) => `127.0.0.1:${role === 'worker' ? way(port) : port}`),
+      servers: ports.map(
+        (port, index) => `127.0.0.1:${role === 'server' && index === rank ? port : way(port)}`,
+      ),
       role,
       rank,
       testing: { ...common.testing, sharedMemory: !job.elsewhere?.includes(`${role} ${rank}`) },

@@ -11,7 +11,6 @@ import { RuntimeError } from '../../../worker/protocol/errors.ts';
 import { type CertificateNews, Certificates } from '../../../worker/transport/certificates.ts';
 import { ExchangeClient } from '../../../worker/transport/clients.ts';
 import { type Listener, listen } from '../../../worker/transport/listener.ts';
-import { PROTOCOL } from '../../../worker/transport/services.ts';
 
 const TIMEOUT = { timeout: 60_000 };
 const UID = '33333333-0000-4000-8000-000000000003';
@@ -133,7 +132,7 @@ async function world(): Promise<World> {
 }
 
 const attend = (client: ExchangeClient, callMs = 5000): Promise<unknown> =>
-  client.attend({ protocol: PROTOCOL, rank: 0, epoch: 1 }, callMs);
+  client.attend({ rank: 0, epoch: 1 }, callMs);
 
 async function refuses(client: ExchangeClient): Promise<void> {
   await assert.rejects(

@@ -12,7 +12,8 @@ import {
 import { makeCertificates } from '../../../operator/leptonjob/certificates.ts';
 import { Certificates } from '../../../worker/transport/certificates.ts';
 import { type Listener, listen } from '../../../worker/transport/listener.ts';
-import { PROTOCOL, services } from '../../../worker/transport/services.ts';
+import { PROTOCOL } from '../../../worker/transport/protocol.ts';
+import { services } from '../../../worker/transport/services.ts';
 
 type Files = Readonly<Record<string, string>>;
 type Role = 'worker' | 'server' | 'operator';
@@ -97,7 +98,7 @@ async function call(method: Method, as: ChannelCredentials): Promise<number> {
     'grpc.default_authority': 'test',
   }) as Client &
     Record<string, (...args: unknown[]) => NodeJS.EventEmitter & { write?: unknown; end?(): void }>;
-  const request = { protocol: { oldest: PROTOCOL.oldest, newest: PROTOCOL.newest } };
+  const request = { protocol: PROTOCOL };
   const options = { deadline: Date.now() + 5000 };
   try {
     return await new Promise<number>((resolve) => {

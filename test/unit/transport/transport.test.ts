@@ -8,13 +8,13 @@ import { test } from 'node:test';
 import { RuntimeError } from '../../../worker/protocol/errors.ts';
 import type { PullMessage, PushMessage } from '../../../worker/transport/messages.ts';
 import { DATA_WINDOW } from '../../../worker/transport/options.ts';
-import { PROTOCOL } from '../../../worker/transport/services.ts';
+import { PROTOCOL } from '../../../worker/transport/protocol.ts';
 import { CHUNK_BYTES, startFixture } from './fixture.ts';
 
 const TIMEOUT = { timeout: 20_000 };
 const gradient = { chunk: 3, weight: 0.5, learningRate: 0.001, codec: '', sharedChunks: 0 } as const;
 /** An answer without shared memory. */
-const attended = { step: 1, parameters: null };
+const attended = { step: 1, protocol: PROTOCOL.newest, parameters: null };
 
 function failsWith(code: string) {
   return (error: unknown): boolean => {
@@ -114,7 +114,7 @@ test('refusals keep their names over the wire', TIMEOUT, async () => {
     },
   );
   const [exchange, coordination] = [fixture.exchange(), fixture.coordination()];
-  const attend = { protocol: PROTOCOL, rank: 0, epoch: 4 };
+  const attend = { rank: 0, epoch: 4 };
   await assert.rejects(exchange.attend(attend, 1000), failsWith('OLD_EPOCH'));
   const push = exchange.push();
   push.write({ epoch: 1, rank: 0, step: 9, gradient, data: new Uint8Array(4) });
@@ -123,21 +123,19 @@ test('refusals keep their names over the wire', TIMEOUT, async () => {
   const pull = exchange.pull({ rank: 0, epoch: 1, step: 0 });
   pull.onMessage(() => {});
   assert.ok(failsWith('STEP_GONE')(await new Promise((resolve) => pull.onEnd(resolve))));
-  const join = { protocol: PROTOCOL, rank: 0, attempt: 0, plan: '{}' };
+  const join = { rank: 0, attempt: 0, plan: '{}' };
   await assert.rejects(coordination.join(join, 1000), failsWith('PLAN_MISMATCH'));
   const beat = { rank: 0, epoch: 1, step: 0, samplesPerSecond: 0, waitRatio: 0, state: 'running' };
   await assert.rejects(coordination.heartbeat(beat, 1000), (error: Error) => !/secrets/.test(error.message));
 });
 
-test('a call without the token of the job, or of another version, is refused', TIMEOUT, async () => {
+test('a call without the token of the job is refused', TIMEOUT, async () => {
   let calls = 0;
   await using fixture = await startFixture({ attend: () => ({ step: ++calls }), push: () => calls++ });
-  const right = { protocol: PROTOCOL, rank: 0, epoch: 1 };
+  const right = { rank: 0, epoch: 1 };
   const wrong = fixture.exchange({ security: { kind: 'token', token: 'x'.repeat(32) } });
   await assert.rejects(wrong.attend(right, 1000), failsWith('WRONG_TOKEN'));
   await assert.rejects(wrong.push().finish(), failsWith('WRONG_TOKEN'));
-  const newer = { ...right, protocol: { oldest: 7, newest: 9 } };
-  await assert.rejects(fixture.exchange().attend(newer, 1000), failsWith('PROTOCOL_VERSION'));
   assert.equal(calls, 0);
   assert.deepEqual({ ...(await fixture.exchange().attend(right, 1000)) }, attended);
 });
@@ -151,13 +149,10 @@ test('a message over the limit is refused', TIMEOUT, async () => {
 
 test('nobody answers: the call ends at its deadline, with a name', TIMEOUT, async () => {
   await using fixture = await startFixture({}, { join: () => new Promise(() => {}) });
-  const join = { protocol: PROTOCOL, rank: 0, attempt: 0, plan: '{}' };
+  const join = { rank: 0, attempt: 0, plan: '{}' };
   await assert.rejects(fixture.coordination().join(join, 200), failsWith('DEADLINE_EXCEEDED'));
   const nobody = fixture.exchange({ address: '127.0.0.1:9' });
-  await assert.rejects(
-    nobody.attend({ protocol: PROTOCOL, rank: 0, epoch: 1 }, 300),
-    failsWith('DEADLINE_EXCEEDED'),
-  );
+  await assert.rejects(nobody.attend({ rank: 0, epoch: 1 }, 300), failsWith('DEADLINE_EXCEEDED'));
 });
 
 test('a port that is taken has its own error', TIMEOUT, async () => {
@@ -188,10 +183,7 @@ test('garbage on the port: no crash, no growth, and the next peer is served', TI
   const before = process.memoryUsage.rss();
   for (let round = 0; round < 40; round++) await Promise.all(openings.map((bytes) => speak(port, bytes)));
   const grownMiB = (process.memoryUsage.rss() - before) / 2 ** 20;
-  assert.deepEqual(
-    { ...(await fixture.exchange().attend({ protocol: PROTOCOL, rank: 0, epoch: 1 }, 2000)) },
-    attended,
-  );
+  assert.deepEqual({ ...(await fixture.exchange().attend({ rank: 0, epoch: 1 }, 2000)) }, attended);
   assert.ok(grownMiB < 64, `memory grew by ${grownMiB} MiB`);
   context.diagnostic(`200 connections with garbage, memory grew by ${grownMiB.toFixed(1)} MiB`);
 });
