@@ -1,9 +1,6 @@
-// The TypeScript face of the native engine: loads the addon, checks arguments, types every call. No model logic.
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
-import { EngineError } from './errors.ts';
+// The TypeScript face of the native engine: checks arguments, types every call. No model logic.
 import type { GraphSpec, LossSpec, Shape } from './graph.ts';
+import { loadAddon } from './load.ts';
 
 export type DeviceName = 'cpu' | 'reference';
 export type Arena = Float32Array | Float64Array; // Float64Array on the reference device
@@ -302,23 +299,7 @@ interface NativeModel {
   dispose(): void;
 }
 
-/** LEPTON_ADDON, else what `make setup` compiled. @throws EngineError ENGINE_NOT_BUILT naming path, platform and remedy. */
-function loadAddon(): Addon {
-  const path = process.env['LEPTON_ADDON'] ?? join(import.meta.dirname, '../build/native/lepton.node');
-  const where = `${path} (${process.platform}-${process.arch}, Node ${process.version})`;
-  if (!existsSync(path))
-    throw new EngineError('ENGINE_NOT_BUILT', `no native engine at ${where}: run 'make setup'`);
-  try {
-    return createRequire(import.meta.url)(path) as Addon;
-  } catch (error) {
-    const reason = (error as Error).message;
-    throw new EngineError('ENGINE_NOT_BUILT', `cannot load ${where}: ${reason}; run 'make clean setup'`, {
-      cause: error,
-    });
-  }
-}
-
-const addon = loadAddon();
+const addon = loadAddon() as Addon;
 // `process.exit` during a step: libraries must not be torn down under a thread that computes.
 process.once('exit', () => addon.stop());
 

@@ -2,6 +2,7 @@
 
 export type EngineErrorCode =
   | 'ENGINE_NOT_BUILT' // the addon is missing or does not load
+  | 'ENGINE_OUTDATED' // the addon was made from other sources than these
   | 'ENGINE_ARGUMENT' // a value of a call is wrong: message says which, expected and got
   | 'ENGINE_SHAPE' // shapes in the graph do not fit
   | 'ENGINE_BUSY' // a step of the model is still running

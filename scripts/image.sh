@@ -58,6 +58,8 @@ for room in "${rooms[@]}"; do cp -a "$package/$room" "$folder/opt/lepton/"; done
 rm -rf "$package"
 cp -a protos/lepton "$folder/opt/lepton/protos/"
 if [ "$target" = worker ]; then
+  # Refuses an engine that is not of these sources; in the image there is nothing to tell it by.
+  "$LEPTON_NODE" native/engine.ts
   mkdir -p "$folder/opt/lepton/build/native"
   cp build/native/lepton.node "$LEPTON_PREFIX/lib/libdnnl.so.3.2" "$folder/opt/lepton/build/native/"
   ln -s libdnnl.so.3.2 "$folder/opt/lepton/build/native/libdnnl.so.3"

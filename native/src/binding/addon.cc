@@ -14,6 +14,7 @@
 #include "device/device.h"
 #include "engine/sums.h"
 #include "graph/error.h"
+#include "sources.h"
 
 namespace lepton::binding {
 namespace {
@@ -92,6 +93,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   versions.Set("library", cpu_device() != nullptr ? cpu_device()->library() : std::string("none"));
   versions.Set("isa", cpu_device() != nullptr ? cpu_device()->isa() : std::string("none"));
   exports.Set("versions", versions);
+  exports.Set("sources", LEPTON_SOURCES);
   return exports;
 }
 
