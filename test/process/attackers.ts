@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
 import { setTimeout as pause } from 'node:timers/promises';
+import { PUSH_MESSAGE } from '../../worker/transport/hot-messages.ts';
 import type { PushMessage } from '../../worker/transport/messages.ts';
-import { services } from '../../worker/transport/services.ts';
 import { residentMiB } from './held.ts';
 
 export type Service = 'exchange.v1.Exchange' | 'coordination.v1.Coordination';
@@ -102,11 +102,7 @@ export function framed(data: Uint8Array, announced = data.length): Buffer {
 }
 
 export function pushOf(message: PushMessage): Buffer {
-  // As grpc-js takes what a serializer gives.
-  const serialized = services().exchange.service['Push']!.requestSerialize(message);
-  const data = Buffer.alloc(serialized.byteLength);
-  serialized.copy(data, 0);
-  return framed(data);
+  return Buffer.concat([PUSH_MESSAGE.head(message), message.data]);
 }
 
 /** The most that any of these processes takes above what it has now, until `done`. */

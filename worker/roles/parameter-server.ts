@@ -8,6 +8,7 @@ import { Exchange, type ExchangeEffect, type ExchangeMessage } from '../protocol
 import type { Begun } from '../protocol/gather.ts';
 import { type Pace, paceOf } from '../protocol/pace.ts';
 import type { Trace } from '../trace/trace.ts';
+import type { Lease } from '../transport/frames.ts';
 import type { ExchangeHandlers, Inbox, Outbox } from '../transport/listener.ts';
 import type {
   AttendRequest,
@@ -125,12 +126,12 @@ export class ParameterServer implements ExchangeHandlers {
   }
 
   push(messages: Inbox<PushMessage>): void {
-    messages.onMessage((message) => {
+    messages.onMessage((message, lease) => {
       const session = this.#own(message);
       session.push ??= messages;
       const { epoch, rank, initial, record, data } = message;
       if (record) this.#options.ledger?.record(message);
-      else if (message.gradient) this.#pushed(message, session);
+      else if (message.gradient) this.#pushed(message, session, lease);
       else if (initial) {
         this.#loaded?.arrays.checkSize(initial.chunk, data);
         this.#apply(
@@ -142,7 +143,7 @@ export class ParameterServer implements ExchangeHandlers {
   }
 
   /** One chunk in the message, or several in memory that both see. */
-  #pushed({ epoch, rank, step, gradient, data }: PushMessage, { gradients }: Session): void {
+  #pushed({ epoch, rank, step, gradient, data }: PushMessage, { gradients }: Session, lease: Lease): void {
     const { chunk: first, weight, learningRate, codec = '', sharedChunks = 0 } = gradient!;
     const { arrays } = this.#loaded!;
     if (sharedChunks > 0 && !gradients)
@@ -154,7 +155,7 @@ export class ParameterServer implements ExchangeHandlers {
       const payload: Payload =
         sharedChunks > 0
           ? { bytes: arrays.view(chunk, gradients!.values), codec: '', shared: true }
-          : { bytes: data, codec, shared: false };
+          : { bytes: data, codec, shared: false, lease };
       if (weight > 0) arrays.checkGradient(chunk, rank, step, payload);
       this.#apply({ kind: 'push', epoch, rank, step, chunk, weight, learningRate }, payload);
     }

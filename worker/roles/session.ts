@@ -88,7 +88,10 @@ export class Session {
         (message) => (message === 'end' ? session.#ended(server) : session.#receive(message)),
         session.#delay(2 * server + 1),
       );
-      pull.onMessage(receive);
+      pull.onMessage((message, lease) => {
+        if (options.delay.maxMs > 0) lease?.keep();
+        receive(message);
+      });
       pull.onEnd((error) => (error ? session.#lost(server, error) : receive('end')));
       session.#pulls.push(pull);
     }

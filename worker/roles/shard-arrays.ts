@@ -10,6 +10,7 @@ import type {
 } from '../../native/engine.ts';
 import { type Chunk, NORM_BLOCK, type Shard, strideOf } from '../protocol/chunks.ts';
 import { gradientNotFinite, RuntimeError } from '../protocol/errors.ts';
+import type { Lease } from '../transport/frames.ts';
 import type { SharedMemory } from '../transport/messages.ts';
 import { bytesOf } from './float-bytes.ts';
 import { type Encoded, type GradientCodec, ratioAt } from './gradient-codec.ts';
@@ -33,6 +34,8 @@ export interface Payload {
   readonly codec: CodecName | '';
   /** In memory of the worker, who leaves it alone until the step is over; otherwise received, and ours. */
   readonly shared: boolean;
+  /** Of received bytes: kept while they are held. */
+  readonly lease?: Lease;
 }
 
 /** A part of a sum, in floats or in a codec. */
@@ -153,6 +156,7 @@ export class ShardArrays {
     const held = this.#held.get(index) ?? new Map<number, Payload>();
     this.#held.set(index, held);
     held.set(rank, payload);
+    payload.lease?.keep();
   }
 
   accumulate(index: number, rank: number, weight: number, first: boolean): void {
@@ -163,8 +167,12 @@ export class ShardArrays {
     }
     const payload = this.#held.get(index)?.get(rank);
     this.#held.get(index)?.delete(rank);
-    if (!payload || weight === 0) return;
-    const { bytes, codec, shared } = payload;
+    if (!payload) return;
+    if (weight > 0) this.#add(index, rank, weight, payload);
+    payload.lease?.release();
+  }
+
+  #add(index: number, rank: number, weight: number, { bytes, codec, shared }: Payload): void {
     this.#parts.get(index)!.push({ data: bytes, codec, weight, rank, shared });
     // Shared memory stays where it is until the update needs it; received bytes are a copy that can go.
     if (shared) return;

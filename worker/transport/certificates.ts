@@ -75,6 +75,12 @@ export class Certificates implements experimental.CertificateProvider {
     this.#maybeEnd();
   }
 
+  /** The newest there is, for one connection. */
+  current(): Identity {
+    if (!this.#timer) this.look(); // nobody has looked while nobody listened
+    return this.#shown;
+  }
+
   /** What cannot be used leaves everything as it was: it may be half of a change. */
   look(): void {
     try {

@@ -1,11 +1,8 @@
 // The calling end: typed clients of both services with deadlines, proof of the job and runtime errors. No retries of its own.
-import type {
-  ChannelOptions,
-  ClientReadableStream,
-  ClientWritableStream,
-  ServiceClientConstructor,
-} from '@grpc/grpc-js';
-import { RuntimeError } from '../protocol/errors.ts';
+import type { ChannelOptions, ClientReadableStream, ServiceClientConstructor } from '@grpc/grpc-js';
+import type { RuntimeError } from '../protocol/errors.ts';
+import { BulkClient } from './bulk-client.ts';
+import type { Lease } from './frames.ts';
 import { Line, type Lookup } from './line.ts';
 import type {
   AttendRequest,
@@ -28,7 +25,6 @@ import { chosenVersion, PROTOCOL } from './protocol.ts';
 import { callMetadata, channelCredentials, channelIdentity, type Security } from './security.ts';
 import { services } from './services.ts';
 import { errorOf } from './status.ts';
-import { STUCK_MS, Watchdog } from './watchdog.ts';
 
 export interface PeerOptions {
   /** host:port */
@@ -42,7 +38,8 @@ export interface PeerOptions {
 
 /** A stream that we read: ends once, with or without an error. */
 export interface Incoming<T> {
-  onMessage(listener: (message: T) => void): void;
+  /** Where a lease comes with a message, the memory of the message serves another one afterwards unless it is kept. */
+  onMessage(listener: (message: T, lease?: Lease) => void): void;
   onEnd(listener: (error: RuntimeError | undefined) => void): void;
   cancel(): void;
 }
@@ -63,13 +60,11 @@ class Peer {
   readonly address: string;
   readonly #line: Line;
   readonly #security: Security;
-  readonly #stuckMs: number;
 
   constructor(service: ServiceClientConstructor, peer: PeerOptions, options: ChannelOptions) {
     const { address, security } = peer;
     this.address = address;
     this.#security = security;
-    this.#stuckMs = peer.stuckMs ?? STUCK_MS;
     const all = { ...options, ...channelIdentity(security) };
     const dial = (target: string) => new service(target, channelCredentials(security), all);
     this.#line = new Line({ address, dial, ...(peer.lookup ? { lookup: peer.lookup } : {}) });
@@ -106,62 +101,12 @@ class Peer {
     call.on('end', () => end());
     return {
       onMessage: (listener) =>
-        call.on('data', (message: R | RuntimeError) => {
-          if (over) return;
-          if (!(message instanceof RuntimeError)) return listener(message);
-          end(message);
-          call.cancel();
+        call.on('data', (message: R) => {
+          if (!over) listener(message);
         }),
       onEnd: (listener) => listeners.push(listener),
       cancel: () => {
         over = true;
-        call.cancel();
-      },
-    };
-  }
-
-  outgoing<Q>(name: string): Outgoing<Q> {
-    let failure: RuntimeError | undefined;
-    let over = false;
-    const listeners: ((error: RuntimeError) => void)[] = [];
-    const done = Promise.withResolvers<void>();
-    done.promise.catch(() => {}); // seen by finish() or not at all
-    const end = (error?: unknown): void => {
-      if (over) return;
-      over = true;
-      watchdog.stop();
-      if (!error) {
-        done.resolve();
-        return;
-      }
-      failure = errorOf(error, this.address);
-      done.reject(failure);
-      for (const listener of listeners) listener(failure);
-    };
-    const watchdog = new Watchdog(this.#stuckMs, (waiting) => {
-      const what = `${this.address}: takes nothing of ${name} any more while ${waiting} messages wait`;
-      end(new RuntimeError('STREAM_STUCK', what));
-      call.cancel();
-    });
-    const call = this.#method(name)(callMetadata(this.#security), end) as ClientWritableStream<Q>;
-    call.on('error', () => {}); // the callback has it
-    return {
-      write: (message) => {
-        if (over) return;
-        watchdog.queued();
-        call.write(message, watchdog.left);
-      },
-      finish: () => {
-        if (!over) call.end();
-        return done.promise;
-      },
-      onFailure: (listener) => {
-        if (failure) listener(failure);
-        else listeners.push(listener);
-      },
-      cancel: () => {
-        over = true;
-        watchdog.stop();
         call.cancel();
       },
     };
@@ -180,7 +125,7 @@ export class CoordinationClient {
   readonly #peer: Peer;
 
   constructor(options: PeerOptions) {
-    this.#peer = new Peer(services().coordination, options, clientOptions(options.chunkBytes, false));
+    this.#peer = new Peer(services().coordination, options, clientOptions(options.chunkBytes));
   }
 
   /** Throws PROTOCOL_VERSION, as `enlist` does, where the two have no version in common. */
@@ -225,31 +170,31 @@ export class CoordinationClient {
 
 /** Calls to one parameter server; push and pull on connections of their own. */
 export class ExchangeClient {
-  readonly #push: Peer;
-  readonly #pull: Peer;
+  readonly #peer: Peer;
+  readonly #bulk: BulkClient;
 
   constructor(options: PeerOptions) {
-    this.#push = new Peer(services().exchange, options, clientOptions(options.chunkBytes, true));
-    this.#pull = new Peer(services().exchange, options, clientOptions(options.chunkBytes, true));
+    this.#peer = new Peer(services().exchange, options, clientOptions(options.chunkBytes));
+    this.#bulk = new BulkClient(options);
   }
 
   /** Throws PROTOCOL_VERSION where the two have no version in common. */
   async attend(request: Unversioned<AttendRequest>, deadlineMs: number): Promise<AttendResponse> {
     const versioned = { ...request, protocol: PROTOCOL };
-    const answer = await this.#push.unary<AttendRequest, AttendResponse>('Attend', versioned, deadlineMs);
-    return { ...answer, protocol: chosenVersion(this.#push.address, answer.protocol ?? 0) };
+    const answer = await this.#peer.unary<AttendRequest, AttendResponse>('Attend', versioned, deadlineMs);
+    return { ...answer, protocol: chosenVersion(this.#peer.address, answer.protocol ?? 0) };
   }
 
   push(): Outgoing<PushMessage> {
-    return this.#push.outgoing('Push');
+    return this.#bulk.push();
   }
 
   pull(request: PullRequest): Incoming<PullMessage> {
-    return this.#pull.incoming('Pull', request);
+    return this.#bulk.pull(request);
   }
 
   close(): void {
-    this.#push.close();
-    this.#pull.close();
+    this.#peer.close();
+    this.#bulk.close();
   }
 }

@@ -2,9 +2,9 @@
 // and here; a test holds all three equal.
 import type { Totals } from '../protocol/ledger.ts';
 import type { PullMessage, PushMessage } from './messages.ts';
-import { bytes, double, doubles, MessageType, message, string, uint32, uint64 } from './wire.ts';
+import { BulkType, double, doubles, message, string, uint32, uint64 } from './wire.ts';
 
-export const PUSH_MESSAGE = new MessageType<PushMessage>(
+export const PUSH_MESSAGE = new BulkType<PushMessage>(
   'PushMessage',
   {
     epoch: uint64(1),
@@ -19,12 +19,12 @@ export const PUSH_MESSAGE = new MessageType<PushMessage>(
     }),
     initial: message<NonNullable<PushMessage['initial']>>(5, { chunk: uint32(1) }),
     record: message<Totals>(6, { samples: uint64(1), sums: doubles(2) }),
-    data: bytes(15),
   },
   ['gradient', 'initial', 'record'],
+  15,
 );
 
-export const PULL_MESSAGE = new MessageType<PullMessage>(
+export const PULL_MESSAGE = new BulkType<PullMessage>(
   'PullMessage',
   {
     step: uint64(1),
@@ -34,7 +34,7 @@ export const PULL_MESSAGE = new MessageType<PullMessage>(
       sharedChunks: uint32(5),
     }),
     begin: message<NonNullable<PullMessage['begin']>>(3, { directive: string(1), shares: doubles(10) }),
-    data: bytes(15),
   },
   ['parameters', 'begin'],
+  15,
 );

@@ -1,6 +1,7 @@
 // What one listener holds at most for all who are connected, strangers and broken peers among them: connections, calls, bytes of
 // messages that never end. Knows no meaning of anything.
 import { constants, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { PREFIX_BYTES } from './wire.ts';
 
 export interface LimitsOptions {
   /** Processes that may be connected at once. */
@@ -16,8 +17,6 @@ const FAREWELL_MS = 1000;
 /** Calls that one connection may begin: a burst for a whole job that starts anew, then the rate. A worker needs some five a second. */
 const CALL_BURST = 400;
 const CALLS_PER_SECOND = 100;
-/** Compressed flag and length. */
-const PREFIX_BYTES = 5;
 
 export class Limits {
   readonly #peers: number;
@@ -36,7 +35,7 @@ export class Limits {
     this.#proofMs = proofMs;
   }
 
-  /** A peer needs one push, one pull and a few calls at a time, on three connections; twice that while it comes back. */
+  /** A peer needs one push, one pull and a few calls at a time, on four connections; twice that while it comes back. */
   get atOnce(): number {
     return 16 + 8 * this.#peers;
   }

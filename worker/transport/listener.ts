@@ -1,15 +1,17 @@
-// The listening end: one gRPC server per process, with limits, the token check and errors as statuses. No meaning of messages.
-import type { Http2Server, ServerHttp2Session } from 'node:http2';
+// The listening end: one gRPC server per process, with limits, the token check and errors as statuses. Calls that carry bulk are
+// bulk-calls.ts's. No meaning of messages.
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import {
   Server,
   ServerInterceptingCall,
   type ServerInterceptor,
-  type ServerReadableStream,
   type ServerUnaryCall,
   type ServerWritableStream,
   type sendUnaryData,
 } from '@grpc/grpc-js';
 import { RuntimeError } from '../protocol/errors.ts';
+import { BulkCalls } from './bulk-calls.ts';
+import type { Lease } from './frames.ts';
 import { addressOf, Limits } from './limits.ts';
 import type {
   AttendRequest,
@@ -56,7 +58,8 @@ export interface Outbox<T> {
 
 /** A client stream. `onMessage` may throw: the stream then fails with that error. */
 export interface Inbox<T> {
-  onMessage(listener: (message: T) => void): void;
+  /** The memory of a message serves another one afterwards unless its lease is kept. */
+  onMessage(listener: (message: T, lease: Lease) => void): void;
   onClose(listener: () => void): void;
   fail(error: RuntimeError): void;
 }
@@ -110,12 +113,19 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   });
   tune(server);
   const connections = new Connections();
-  const guard = new Guard(security, { connections, stuckMs: options.stuckMs ?? STUCK_MS });
-  server.addService(services().exchange.service, exchangeOf(options.exchange, guard));
+  const { exchange, stuckMs = STUCK_MS } = options;
+  const guard = new Guard(security, { connections, stuckMs });
+  const bulk = new BulkCalls({ security, limits, chunkBytes, stuckMs, handlers: exchange });
+  server.addService(services().exchange.service, exchangeOf(exchange, guard));
   if (options.coordination)
     server.addService(services().coordination.service, coordinationOf(options.coordination, guard));
   const port = await bind(server, options);
-  watchConnections(server, limits, connections);
+  for (const http2 of connectionsOf(server)) {
+    http2.on('session', (session: ServerHttp2Session) => session.setLocalWindowSize(DATA_WINDOW));
+    limits.watch(http2);
+    connections.watch(http2);
+    divert(http2, bulk);
+  }
   return {
     port,
     close: () =>
@@ -173,21 +183,27 @@ interface ServerInternals {
   http2Servers?: Map<Http2Server, unknown>;
 }
 
-/** Both work-arounds test for the fields they touch; without them everything works, only slower and with looser limits. */
 function tune(server: Server): void {
   const { commonServerOptions } = server as unknown as ServerInternals;
-  if (!commonServerOptions) return;
+  if (!commonServerOptions) throw new TypeError('grpc-js: expected commonServerOptions in a server');
   commonServerOptions.settings = { ...commonServerOptions.settings, initialWindowSize: DATA_WINDOW };
   commonServerOptions.handshakeTimeout = PROOF_MS;
 }
 
-function watchConnections(server: Server, limits: Limits, connections: Connections): void {
+function connectionsOf(server: Server): Http2Server[] {
   const { http2Servers } = server as unknown as ServerInternals;
-  for (const http2 of http2Servers?.keys() ?? []) {
-    http2.on('session', (session: ServerHttp2Session) => session.setLocalWindowSize(DATA_WINDOW));
-    limits.watch(http2);
-    connections.watch(http2);
-  }
+  if (!http2Servers?.size) throw new TypeError('grpc-js: expected http2Servers in a server');
+  return [...http2Servers.keys()];
+}
+
+/** Calls that carry bulk never reach grpc-js. */
+function divert(http2: Http2Server, bulk: BulkCalls): void {
+  const theirs = http2.listeners('stream') as ((...call: [ServerHttp2Stream, IncomingHttpHeaders]) => void)[];
+  http2.removeAllListeners('stream');
+  http2.on('stream', (...call: [ServerHttp2Stream, IncomingHttpHeaders]) => {
+    if (bulk.take(...call)) return;
+    for (const listener of theirs) listener.apply(http2, call);
+  });
 }
 
 /** By the address at the other end, as calls name it. */
@@ -250,52 +266,6 @@ class Guard {
       }
     };
   }
-
-  clientStream<Q>(allowed: readonly PeerRole[], handle: (messages: Inbox<Q>) => void) {
-    return (call: ServerReadableStream<Q, Empty>, answer: sendUnaryData<Empty>): void => {
-      let over = false;
-      const finish = (error?: unknown): void => {
-        if (over) return;
-        over = true;
-        if (error === undefined) answer(null, {});
-        else answer(statusOf(error));
-      };
-      call.on('error', () => finish());
-      call.on('end', () => finish());
-      call.on('cancelled', () => finish());
-      try {
-        this.check(call, allowed);
-        handle(inboxOf(call, finish));
-      } catch (error) {
-        finish(error);
-      }
-    };
-  }
-}
-
-function inboxOf<T>(call: ServerReadableStream<T, Empty>, finish: (error: unknown) => void): Inbox<T> {
-  let failed = false;
-  const fail = (error: unknown): void => {
-    failed = true;
-    finish(error);
-  };
-  return {
-    onMessage: (listener) =>
-      call.on('data', (message: T | RuntimeError) => {
-        if (failed) return;
-        if (message instanceof RuntimeError) return fail(message);
-        try {
-          listener(message);
-        } catch (error) {
-          fail(error);
-        }
-      }),
-    onClose: (listener) => {
-      call.once('close', listener);
-      call.once('cancelled', listener);
-    },
-    fail,
-  };
 }
 
 function outboxOf<T>(call: ServerWritableStream<unknown, T>, { connections, stuckMs }: Patience): Outbox<T> {
@@ -347,10 +317,7 @@ function exchangeOf(handlers: ExchangeHandlers, guard: Guard) {
       const protocol = commonVersion(`the worker of rank ${request.rank}`, request.protocol);
       return { ...handlers.attend(request), protocol };
     }),
-    Push: guard.clientStream(WORKER, (messages: Inbox<PushMessage>) => handlers.push(messages)),
-    Pull: guard.serverStream(WORKER, (request: PullRequest, out: Outbox<PullMessage>) =>
-      handlers.pull(request, out),
-    ),
+    // Push and Pull are bulk-calls.ts's.
   };
 }
 

@@ -1,4 +1,4 @@
-// Channel and listener options, each with the reason for its value. Figures: grpc-js 1.14.7 on Node 24.
+// Channel and listener options, each with the reason for its value.
 import type { ChannelOptions } from '@grpc/grpc-js';
 
 const MiB = 2 ** 20;
@@ -8,7 +8,7 @@ const MiB = 2 ** 20;
  * pauses reading while it writes, and windows of 8 MiB and more deadlock.
  */
 export const DATA_WINDOW = 16 * MiB;
-export const CONTROL_WINDOW = MiB;
+const CONTROL_WINDOW = MiB;
 
 /** Largest message of either service: a chunk with its header, or a plan. */
 export function maxMessageBytes(chunkBytes: number): number {
@@ -16,7 +16,11 @@ export function maxMessageBytes(chunkBytes: number): number {
 }
 
 /** Detects a dead host; longer than the 20 s for which a stopped process must be tolerated on the same host. */
-const KEEPALIVE: ChannelOptions = { 'grpc.keepalive_time_ms': 20_000, 'grpc.keepalive_timeout_ms': 20_000 };
+export const KEEPALIVE_MS = 20_000;
+const KEEPALIVE: ChannelOptions = {
+  'grpc.keepalive_time_ms': KEEPALIVE_MS,
+  'grpc.keepalive_timeout_ms': KEEPALIVE_MS,
+};
 
 /** `streams`: calls of one connection at once. */
 export function serverOptions(chunkBytes: number, streams: number): ChannelOptions {
@@ -27,8 +31,7 @@ export function serverOptions(chunkBytes: number, streams: number): ChannelOptio
   };
 }
 
-/** `bulk` channels get a connection and windows of their own. */
-export function clientOptions(chunkBytes: number, bulk: boolean): ChannelOptions {
+export function clientOptions(chunkBytes: number): ChannelOptions {
   return {
     ...KEEPALIVE,
     'grpc.max_receive_message_length': maxMessageBytes(chunkBytes),
@@ -37,9 +40,8 @@ export function clientOptions(chunkBytes: number, bulk: boolean): ChannelOptions
     'grpc.max_reconnect_backoff_ms': 300,
     // Without it, channels with equal options share one connection.
     'grpc.use_local_subchannel_pool': 1,
-    'grpc-node.flow_control_window': bulk ? DATA_WINDOW : CONTROL_WINDOW,
-    // Retries are ours; the retry buffer would hide backpressure and keep a copy of each message.
+    'grpc-node.flow_control_window': CONTROL_WINDOW,
+    // Retries are ours.
     'grpc.enable_retries': 0,
-    ...(bulk ? { 'grpc.per_rpc_retry_buffer_size': 0 } : {}),
   };
 }

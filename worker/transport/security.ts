@@ -35,6 +35,12 @@ export function serverCredentials(security: Security): ServerCredentials {
   return experimental.createCertificateProviderServerCredentials(certificates, certificates, true);
 }
 
+/** What a connection of our own shows and believes: the pair of this moment. */
+export function identityOf({ certificates, jobUid }: Extract<Security, { kind: 'mutualTls' }>) {
+  const { authority, certificate, key } = certificates.current();
+  return { ca: authority, cert: certificate, key, servername: nameOf('server', jobUid) };
+}
+
 export function callMetadata(security: Security): Metadata {
   // A peer that is being restarted is waited for, up to the call's deadline.
   const metadata = new Metadata({ waitForReady: true });

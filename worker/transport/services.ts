@@ -1,4 +1,4 @@
-// The two services as grpc-js wants them, loaded from protos/; messages that carry bulk get serializers of our own.
+// The two services as grpc-js wants them, loaded from protos/.
 import { join } from 'node:path';
 import {
   type GrpcObject,
@@ -7,8 +7,7 @@ import {
   type ServiceClientConstructor,
   setLogVerbosity,
 } from '@grpc/grpc-js';
-import { loadSync, type PackageDefinition, type ServiceDefinition } from '@grpc/proto-loader';
-import { PULL_MESSAGE, PUSH_MESSAGE } from './hot-messages.ts';
+import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
 
 const PROTOS = join(import.meta.dirname, '../../protos');
 
@@ -22,25 +21,6 @@ export function plainDefinitions(): PackageDefinition {
   });
 }
 
-const EXCHANGE = 'lepton.exchange.v1.Exchange';
-
-/** grpc-js takes over a method's functions when it loads the definition: later is too late. */
-function definitions(): PackageDefinition {
-  const plain = plainDefinitions();
-  const exchange = plain[EXCHANGE] as ServiceDefinition;
-  const push = {
-    ...exchange['Push']!,
-    requestSerialize: PUSH_MESSAGE.serialize as (value: object) => Buffer,
-    requestDeserialize: PUSH_MESSAGE.deserialize,
-  };
-  const pull = {
-    ...exchange['Pull']!,
-    responseSerialize: PULL_MESSAGE.serialize as (value: object) => Buffer,
-    responseDeserialize: PULL_MESSAGE.deserialize,
-  };
-  return { ...plain, [EXCHANGE]: { ...exchange, Push: push, Pull: pull } };
-}
-
 interface Services {
   readonly coordination: ServiceClientConstructor;
   readonly exchange: ServiceClientConstructor;
@@ -52,7 +32,7 @@ export function services(): Services {
   if (!loaded) {
     // Its findings come to us as errors; standard error belongs to our log.
     setLogVerbosity(logVerbosity.NONE);
-    const root = loadPackageDefinition(definitions());
+    const root = loadPackageDefinition(plainDefinitions());
     loaded = {
       coordination: serviceAt(root, ['lepton', 'coordination', 'v1', 'Coordination']),
       exchange: serviceAt(root, ['lepton', 'exchange', 'v1', 'Exchange']),

@@ -1,4 +1,5 @@
 // Runtime errors as gRPC statuses and back. The code travels in the metadata key `lepton-code`.
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
 import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { isRuntimeErrorCode, RuntimeError, type RuntimeErrorCode } from '../protocol/errors.ts';
 
@@ -13,8 +14,19 @@ const STATUS_OF: Partial<Record<RuntimeErrorCode, status>> = {
   DEADLINE_EXCEEDED: status.DEADLINE_EXCEEDED,
 };
 
+/** A call that gRPC itself would refuse. */
+export class RefusedCall extends Error {
+  readonly code: status;
+
+  constructor(code: status, details: string) {
+    super(details);
+    this.code = code;
+  }
+}
+
 /** What a handler's failure looks like on the wire. Unknown errors say nothing about the inside. */
 export function statusOf(error: unknown): Partial<StatusObject> & { code: status; details: string } {
+  if (error instanceof RefusedCall) return { code: error.code, details: error.message };
   if (!(error instanceof RuntimeError))
     return { code: status.INTERNAL, details: 'internal error of the peer' };
   const metadata = new Metadata();
@@ -32,6 +44,30 @@ export function errorOf(error: unknown, peer: string): RuntimeError {
   if (error.code === status.DEADLINE_EXCEEDED)
     return new RuntimeError('DEADLINE_EXCEEDED', `${peer}: no answer in time`, { cause: error });
   return new RuntimeError('PEER_LOST', `${peer}: ${error.details || error.message}`, { cause: error });
+}
+
+/** The end of a call in HTTP/2's trailers; without an error a good one. */
+export function trailersOf(error?: unknown): OutgoingHttpHeaders {
+  if (error === undefined) return { 'grpc-status': status.OK };
+  const { code, details, metadata } = statusOf(error);
+  return { 'grpc-status': code, 'grpc-message': encodeURI(details), ...metadata?.toHttp2Headers() };
+}
+
+/** The runtime error behind the end of a call to `peer`; undefined where it ended well. */
+export function errorIn(trailers: IncomingHttpHeaders, peer: string): RuntimeError | undefined {
+  const code = Number(trailers['grpc-status'] ?? status.UNKNOWN);
+  if (code === status.OK) return undefined;
+  const details = decoded(String(trailers['grpc-message'] ?? `status ${trailers[':status']}`));
+  const error = { code, details, metadata: Metadata.fromHttp2Headers(trailers) };
+  return errorOf(Object.assign(new Error(details), error), peer);
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURI(text);
+  } catch {
+    return text;
+  }
 }
 
 function isServiceError(error: unknown): error is ServiceError {

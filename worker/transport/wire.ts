@@ -1,6 +1,9 @@
-// Protocol buffers for the two messages that carry bulk: from tables of fields, straight into the frame that gRPC sends, and with the
-// data as a view of the frame that came. What protobufjs would copy twice more. All other messages are left to protobufjs.
+// Protocol buffers for the two messages that carry bulk, from tables of fields: what is sent is a head and the data where it lies, what
+// came has its data as a view. What protobufjs would copy three times more. All other messages are left to protobufjs.
 import { RuntimeError } from '../protocol/errors.ts';
+
+/** Of gRPC, before each message: the compressed flag and the length. */
+export const PREFIX_BYTES = 5;
 
 /** The field `number` of a message. How it is written depends on nothing but its value: what is missing or zero is left out. */
 export interface Field<T> {
@@ -22,6 +25,7 @@ const EIGHT_BYTES = 1;
 const SIZED = 2;
 const FOUR_BYTES = 5;
 type Wire = typeof VARINT | typeof EIGHT_BYTES | typeof SIZED;
+const NO_DATA = new Uint8Array(0);
 
 export function uint32(number: number): Field<number> {
   return { ...uint64(number), read: (from) => from.varint(2 ** 32 - 1) };
@@ -149,18 +153,15 @@ export class MessageType<T extends object> {
     this.#blank = blank;
   }
 
-  /** For gRPC, which asks for a Buffer and only measures it and has it copied behind the five bytes that begin a frame. */
-  readonly serialize = (value: T): Buffer => new Unframed(this, value) as unknown as Buffer;
-
-  /** Bytes that make no such message give the error itself: gRPC would forget the name of one that is thrown. */
-  readonly deserialize = (frame: Buffer): T | RuntimeError => {
+  /** Throws BAD_MESSAGE, with the name of the message. */
+  parse(bytes: Buffer): T {
     try {
-      return this.read(new Reader(frame, 0, frame.length));
+      return this.read(new Reader(bytes, 0, bytes.length));
     } catch (error) {
       if (!(error instanceof RuntimeError)) throw error;
-      return new RuntimeError(error.code, `[${this.#name}] ${error.message}`);
+      throw new RuntimeError(error.code, `[${this.#name}] ${error.message}`);
     }
-  };
+  }
 
   size(value: T): number {
     let size = 0;
@@ -211,24 +212,30 @@ export class MessageType<T extends object> {
   }
 }
 
-/** As much of a Buffer as gRPC uses of a serialized message. The message must not change until it is copied. */
-class Unframed<T extends object> {
-  readonly #type: MessageType<T>;
-  readonly #value: T;
-  readonly byteLength: number;
+/** A message that ends with bytes, which travel from where they lie. */
+export class BulkType<T extends { readonly data: Uint8Array }> extends MessageType<T> {
+  readonly #dataKey: number;
 
-  constructor(type: MessageType<T>, value: T) {
-    this.#type = type;
-    this.#value = value;
-    this.byteLength = type.size(value);
+  constructor(
+    name: string,
+    fields: Omit<Fields<T>, 'data'>,
+    oneOf: readonly (keyof T & string)[],
+    data: number,
+  ) {
+    super(name, { ...fields, data: bytes(data) } as Fields<T>, oneOf);
+    this.#dataKey = data * 8 + SIZED;
   }
 
-  get length(): number {
-    return this.byteLength;
-  }
-
-  copy(frame: Buffer, at: number): number {
-    return this.#type.write(frame, at, this.#value) - at;
+  /** All of the message's gRPC frame that comes before its data. */
+  head(value: T): Buffer {
+    const { byteLength } = value.data;
+    const size = this.size(value);
+    const head = Buffer.allocUnsafe(PREFIX_BYTES + size - byteLength);
+    head[0] = 0; // not compressed
+    head.writeUInt32BE(size, 1);
+    const end = this.write(head, PREFIX_BYTES, { ...value, data: NO_DATA });
+    if (byteLength > 0) writeVarint(head, writeVarint(head, end, this.#dataKey), byteLength);
+    return head;
   }
 }
 

@@ -9,12 +9,11 @@ import { RuntimeError } from '../../../worker/protocol/errors.ts';
 import { Random } from '../../../worker/random/philox.ts';
 import { ExchangeClient } from '../../../worker/transport/clients.ts';
 import { PULL_MESSAGE, PUSH_MESSAGE } from '../../../worker/transport/hot-messages.ts';
-import type { PushMessage } from '../../../worker/transport/messages.ts';
 import { callMetadata } from '../../../worker/transport/security.ts';
 import { plainDefinitions } from '../../../worker/transport/services.ts';
 import { errorOf } from '../../../worker/transport/status.ts';
 import { newToken } from '../../../worker/transport/token.ts';
-import type { MessageType } from '../../../worker/transport/wire.ts';
+import type { BulkType } from '../../../worker/transport/wire.ts';
 import { startFixture } from './fixture.ts';
 
 interface FieldOfProto {
@@ -26,6 +25,7 @@ interface FieldOfProto {
 }
 
 type Message = Record<string, unknown>;
+type Bulk = Message & { readonly data: Uint8Array };
 
 const ROUNDS = 3000;
 const PACKAGE: PackageDefinition = plainDefinitions();
@@ -35,19 +35,19 @@ const PULL = EXCHANGE['Pull'] as MethodDefinition<object, object>;
 
 interface Subject {
   readonly name: string;
-  readonly ours: MessageType<Message>;
+  readonly ours: BulkType<Bulk>;
   readonly theirs: { serialize(value: object): Buffer; deserialize(bytes: Buffer): object };
 }
 
 const SUBJECTS: readonly Subject[] = [
   {
     name: 'PushMessage',
-    ours: PUSH_MESSAGE as unknown as MessageType<Message>,
+    ours: PUSH_MESSAGE as unknown as BulkType<Bulk>,
     theirs: { serialize: PUSH.requestSerialize, deserialize: PUSH.requestDeserialize },
   },
   {
     name: 'PullMessage',
-    ours: PULL_MESSAGE as unknown as MessageType<Message>,
+    ours: PULL_MESSAGE as unknown as BulkType<Bulk>,
     theirs: { serialize: PULL.responseSerialize, deserialize: PULL.responseDeserialize },
   },
 ];
@@ -99,12 +99,12 @@ function randomValue(random: Random, { type, typeName, name }: FieldOfProto): un
   }
 }
 
-/** As gRPC does it. */
-function written(ours: MessageType<Message>, value: Message): Buffer {
-  const serialized = ours.serialize(value);
-  const frame = Buffer.alloc(serialized.length + 5, 0xa5);
-  assert.equal(serialized.byteLength, serialized.length);
-  assert.equal(serialized.copy(frame, 5), serialized.length);
+/** As it is sent: a head, then the data; behind the prefix of gRPC's frame. */
+function written(ours: BulkType<Bulk>, value: Message): Buffer {
+  const data = (value['data'] ?? new Uint8Array(0)) as Uint8Array;
+  const frame = Buffer.concat([ours.head({ ...value, data }), data]);
+  assert.equal(frame[0], 0);
+  assert.equal(frame.readUInt32BE(1), frame.length - 5);
   return frame.subarray(5);
 }
 
@@ -118,21 +118,33 @@ function plain(value: unknown): unknown {
   );
 }
 
-function read(ours: MessageType<Message>, bytes: Buffer): Message {
-  const value = ours.deserialize(bytes);
-  assert.ok(!(value instanceof RuntimeError), String(value));
-  return value;
+function read(ours: BulkType<Bulk>, bytes: Buffer): Message {
+  return ours.parse(bytes);
+}
+
+/** Of bytes that may be a message. */
+function mustBeNamed(ours: BulkType<Bulk>, bytes: Buffer): void {
+  try {
+    ours.parse(bytes);
+  } catch (error) {
+    assert.ok(error instanceof RuntimeError, String(error));
+    assert.equal(error.code, 'BAD_MESSAGE');
+  }
 }
 
 const key = (number: number, wire: number): number[] => {
   const value = number * 8 + wire;
   return value < 128 ? [value] : [(value & 127) | 128, value >> 7];
 };
-const refused = (ours: MessageType<Message>, bytes: readonly number[]): string => {
-  const error = ours.deserialize(Buffer.from(bytes));
-  assert.ok(error instanceof RuntimeError, 'expected an error');
-  assert.equal(error.code, 'BAD_MESSAGE');
-  return error.message;
+const refused = (ours: BulkType<Bulk>, bytes: readonly number[]): string => {
+  try {
+    ours.parse(Buffer.from(bytes));
+  } catch (error) {
+    assert.ok(error instanceof RuntimeError);
+    assert.equal(error.code, 'BAD_MESSAGE');
+    return error.message;
+  }
+  assert.fail('expected an error');
 };
 
 for (const { name, ours, theirs } of SUBJECTS) {
@@ -190,8 +202,7 @@ for (const { name, ours, theirs } of SUBJECTS) {
       const bytes = written(ours, randomMessage(random, name)).subarray(0, 400);
       for (let end = 0; end < bytes.length; end++) {
         // A copy of its own: what lies behind it must not be read.
-        const got = ours.deserialize(Buffer.from(bytes.subarray(0, end)));
-        if (got instanceof RuntimeError) assert.equal(got.code, 'BAD_MESSAGE');
+        mustBeNamed(ours, Buffer.from(bytes.subarray(0, end)));
       }
     }
   });
@@ -204,14 +215,13 @@ for (const { name, ours, theirs } of SUBJECTS) {
         : Buffer.from(written(ours, randomMessage(random, name)));
       for (let flips = 0; flips < 3 && bytes.length > 0; flips++)
         bytes[random.integer(Math.min(bytes.length, 40))]! ^= 1 << random.integer(8);
-      const got = ours.deserialize(bytes);
-      if (got instanceof RuntimeError) assert.equal(got.code, 'BAD_MESSAGE');
+      mustBeNamed(ours, bytes);
     }
   });
 }
 
 test('what cannot be read is named', () => {
-  const push = PUSH_MESSAGE as unknown as MessageType<Message>;
+  const push = PUSH_MESSAGE as unknown as BulkType<Bulk>;
   const wire = { gradient: key(4, 2), initial: key(5, 2), data: key(15, 2), rank: key(2, 0) };
   const cases: [bytes: number[], message: string][] = [
     [[...wire.data, 200, 1, 7], 'expected 200 bytes more, got 1'],
@@ -232,13 +242,12 @@ test('what cannot be read is named', () => {
   }
 });
 
-test('data is neither copied when it is read nor before it is framed', () => {
+test('data is neither copied when it is read nor when it is written', () => {
   const data = randomBytes(1000);
-  const serialized = PUSH_MESSAGE.serialize({ epoch: 1, rank: 0, step: 1, data });
-  data.fill(7);
-  const frame = Buffer.alloc(serialized.length);
-  serialized.copy(frame, 0);
-  const got = PUSH_MESSAGE.deserialize(frame) as PushMessage;
+  const head = PUSH_MESSAGE.head({ epoch: 1, rank: 0, step: 1, data });
+  assert.ok(head.length < 20, `a head of ${head.length} bytes`);
+  const frame = Buffer.concat([head, data]);
+  const got = PUSH_MESSAGE.parse(frame.subarray(5));
   assert.equal(got.data.buffer, frame.buffer);
   assert.ok(Buffer.from(got.data).equals(data));
 });
