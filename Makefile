@@ -2,7 +2,7 @@
 SHELL := bash
 LEVELS ?=
 
-.PHONY: help setup run test check e2e e2e-long agreement crash-points soak kills bench bench-codecs bench-exchange bench-operator clean
+.PHONY: help setup run test check e2e e2e-long agreement crash-points soak kills bench bench-codecs bench-exchange bench-snapshots bench-operator clean
 help:
 	@echo "make run      set up, then train examples/fashion-mnist with two workers and one parameter server"
 	@echo "make test     set up, then run every test (LEVELS='unit native' for some of: check native unit process api-server e2e examples sanitize)"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench    compare the engine's speed with PyTorch (installs it into the cache, about 5 GB)"
 	@echo "make bench-codecs    measure the gradient codecs on one processor"
 	@echo "make bench-exchange    compare the gradient exchange and training by several workers with torch.distributed over gloo"
+	@echo "make bench-snapshots    measure what it costs that a killed server's memory is kept, and the stall of a checkpoint"
 	@echo "make bench-operator    measure the operator at scale, on a real API server with kwok's nodes, beside batch/v1 Jobs (root on Linux)"
 	@echo "make clean    remove build/ and runs/ (the cache stays: LEPTON_CACHE or ~/.cache/lepton)"
 
@@ -59,6 +60,9 @@ bench-codecs: setup
 
 bench-exchange: setup
 	@bench/run.sh exchange
+
+bench-snapshots: setup
+	@. scripts/environment.sh && "$$LEPTON_NODE" bench/snapshots.ts
 
 bench-operator: setup
 	@. scripts/environment.sh && test/cluster/cluster.sh "$$LEPTON_NODE" bench/operator.ts

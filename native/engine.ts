@@ -120,8 +120,11 @@ export interface UpdateOptions {
  * Synchronous: a call on 1 MiB takes well under a millisecond.
  */
 export interface Optimizer {
-  readonly slots: Readonly<Record<string, Float32Array>>; // momentum | m, v | ... : live, for checkpoints
-  /** parameters[from..to) with gradients[from..to) and the slots' same range. */
+  /** momentum | m, v | ... : live, for checkpoints. Where two versions are kept, of even ones. */
+  readonly slots: Readonly<Record<string, Float32Array>>;
+  /** Of odd versions: the same as `slots` where only the newest is kept. */
+  readonly oddSlots: Readonly<Record<string, Float32Array>>;
+  /** parameters[from..to) with gradients[from..to) and the slots' same range. Throws ENGINE_ARGUMENT where two versions are kept. */
   update(
     parameters: Float32Array,
     gradients: Float32Array,
@@ -132,7 +135,8 @@ export interface Optimizer {
   /**
    * One pass from contributions to parameters: next[from..to) = previous[from..to), updated with sum + all parts in their order
    * (`sum` undefined: from zero). The bits of `accumulate` for each part and one `update`. False where the sum is infinite or not a
-   * number somewhere: `next` and the slots are then of no use any more.
+   * number somewhere: `next` and the slots are then of no use any more. Where two versions are kept, the slots of version `iteration` are
+   * made of those of the version before, which stay as they are.
    */
   advance(
     next: Float32Array,
@@ -176,6 +180,13 @@ export interface PagedArena extends Memory {
    * `at` and `from` are multiples of a page, 1,024 elements; the rest of the last page is the segment's as well.
    */
   lay(at: number, segment: Segment, from: number, length: number): void;
+}
+
+/** Where an optimizer keeps two versions of its slots: from element `at` on, each slot `stride` elements after the one before. */
+export interface OptimizerPlace {
+  readonly memory: Memory;
+  readonly at: number;
+  readonly stride: number;
 }
 
 export type CodecName = 'bfloat16' | 'int8' | 'oneBit' | 'topK';
@@ -236,10 +247,18 @@ export interface Engine {
     weight: number,
   ): void;
   createModel(graph: GraphSpec, options?: ModelOptions): EngineModel;
-  createOptimizer(spec: OptimizerSpec, length: number): Optimizer;
+  /** `place`: keeps the slots of two versions there, as they are; at a multiple of 16 elements. */
+  createOptimizer(spec: OptimizerSpec, length: number, place?: OptimizerPlace): Optimizer;
   /** Throws ENGINE_MEMORY, as the others of memory do. */
   createArena(length: number): PagedArena;
   createSegment(length: number): Segment;
+  /**
+   * Memory in the file at `path`, which outlives this process where somebody else holds the file: it is found again as it was by whoever
+   * asks for the same length. With another length it begins anew, as zeros.
+   */
+  keepSegment(path: string, length: number): Segment;
+  /** Descriptor of memory without a name, for other processes to keep a segment in. To be closed by the caller. */
+  createMemory(): number;
   /** Another process's, for reading. Throws ENGINE_ARGUMENT unless the address leads to a segment of this length and key. */
   openSegment(address: SegmentAddress, length: number): Segment;
   /** Processes with equal ones find each other's segments; empty where there is no shared memory. */
@@ -259,13 +278,20 @@ export interface Engine {
 /** How the addon's classes look from here. Modes: 0 train, 1 evaluate, 2 predict. */
 interface Addon {
   readonly Model: new (graph: GraphSpec, options: ModelOptions) => NativeModel;
-  readonly Optimizer: new (spec: OptimizerSpec, length: number) => Optimizer;
-  readonly Memory: new (
-    kind: 'share' | 'open' | 'arena',
+  readonly Optimizer: new (
+    spec: OptimizerSpec,
     length: number,
-    address?: SegmentAddress,
+    memory?: Memory,
+    at?: number,
+    stride?: number,
+  ) => Optimizer;
+  readonly Memory: new (
+    kind: 'share' | 'open' | 'keep' | 'arena',
+    length: number,
+    address?: SegmentAddress | string,
   ) => Segment & PagedArena;
   readonly hostIdentity: string;
+  readonly createMemory: Engine['createMemory'];
   readonly Encoder: new (spec: CodecSpec, length: number) => Encoder;
   readonly encodedBytes: Engine['encodedBytes'];
   readonly encodeDifference: Engine['encodeDifference'];
@@ -376,10 +402,15 @@ class BoundModel implements EngineModel {
 /** The one engine of this JavaScript environment. */
 export const engine: Engine = {
   createModel: (graph, options = {}) => new BoundModel(graph, options),
-  createOptimizer: (spec, length) => new addon.Optimizer(spec, length),
+  createOptimizer: (spec, length, place) =>
+    place
+      ? new addon.Optimizer(spec, length, place.memory, place.at, place.stride)
+      : new addon.Optimizer(spec, length),
   createArena: (length) => new addon.Memory('arena', length),
   createSegment: (length) => new addon.Memory('share', length),
   openSegment: (address, length) => new addon.Memory('open', length, address),
+  keepSegment: (path, length) => new addon.Memory('keep', length, path),
+  createMemory: addon.createMemory,
   hostIdentity: addon.hostIdentity,
   createEncoder: (spec, length) => new addon.Encoder(spec, length),
   encodedBytes: addon.encodedBytes,

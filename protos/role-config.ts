@@ -34,6 +34,8 @@ const testingSchema = z.strictObject({
   sharedMemory: z.boolean().default(true),
   /** By rank: every step takes so much longer to compute, as on a slower host. Ranks beyond the end are not slowed down. */
   extraStepMs: z.array(z.number().min(0)).default([]),
+  /** Servers keep their state in memory that outlives them. */
+  snapshots: z.boolean().default(true),
 });
 
 /** Below the folder of a worker's certificates: those of the server that lives in its process. */
@@ -74,6 +76,8 @@ export const jobConfigSchema = z.strictObject({
   directory: z.string().min(1),
   /** Checkpoint store, shared by all servers. */
   checkpointUri: z.string().min(1),
+  /** Files of memory that outlive the process of a server: its next one finds there what this one had come to. */
+  snapshotFiles: z.strictObject({ shard: z.string().min(1), ledger: z.string().min(1) }).optional(),
   /** Go on from the newest checkpoint of any earlier run in the store. */
   resume: z.boolean().default(false),
   /** Threads of the engine. */

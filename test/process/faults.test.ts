@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Random } from '../../worker/random/philox.ts';
 import {
   type Outcome,
+  returnsIn,
   run,
   SAMPLES,
   startJob,
@@ -64,15 +65,27 @@ test(`kill -9 of a random worker ${WORKER_KILLS} times`, TIMEOUT, async (context
   context.diagnostic(`${killed} workers killed, digest ${outcome.digest.slice(0, 12)} as undisturbed`);
 });
 
-test(`kill -9 of a parameter server ${SERVER_KILLS} times`, TIMEOUT, async (context) => {
-  let killed = 0;
-  const outcome = await run({ ...JOB, maxRestarts: 50, testing: { delayMs: 2 } }, async (job) => {
-    killed = await killAtRandom(job, 'servers', SERVER_KILLS);
+for (const [memory, snapshots] of [
+  ['with its memory', false],
+  ['whose memory is kept', true],
+] as const)
+  test(`kill -9 of a parameter server ${memory}, ${SERVER_KILLS} times`, TIMEOUT, async (context) => {
+    let killed = 0;
+    const everySteps = snapshots ? 100_000 : JOB.everySteps!;
+    const hurt = { ...JOB, everySteps, maxRestarts: 50, testing: { delayMs: 2, snapshots } };
+    const { lines, ...outcome } = await run(hurt, async (job) => {
+      killed = await killAtRandom(job, 'servers', SERVER_KILLS);
+    });
+    assert.equal(killed, SERVER_KILLS);
+    assertUnharmed(outcome);
+    const returns = returnsIn(lines);
+    assert.ok(returns.length > 0);
+    for (const { message, fields } of returns) {
+      assert.equal(message, snapshots ? 'job goes on from memory' : 'job goes on from a checkpoint');
+      assert.ok(Number(fields['lostSteps'] ?? 0) <= 1, `${fields['lostSteps']} steps lost`);
+    }
+    context.diagnostic(`${killed} servers killed, digest ${outcome.digest.slice(0, 12)} as undisturbed`);
   });
-  assert.equal(killed, SERVER_KILLS);
-  assertUnharmed(outcome);
-  context.diagnostic(`${killed} servers killed, digest ${outcome.digest.slice(0, 12)} as undisturbed`);
-});
 
 test(
   'kill -9 of the coordinator after the last step: its next process still finds the workers',

@@ -70,6 +70,11 @@ export async function startJob(job: TestJob, directory: string): Promise<Watched
   );
 }
 
+export function returnsIn(lines: readonly LogLine[]): LogLine[] {
+  const signs = ['job goes on from memory', 'job goes on from a checkpoint'];
+  return lines.filter(({ message }) => signs.includes(message));
+}
+
 /** A job with its log, and waits with deadlines on its progress. */
 export class WatchedJob implements AsyncDisposable {
   readonly lines: LogLine[] = [];
@@ -128,6 +133,11 @@ export class WatchedJob implements AsyncDisposable {
 
   logged(message: string): LogLine[] {
     return this.lines.filter((line) => line.message === message);
+  }
+
+  /** What everybody went back to after servers had changed, oldest first. */
+  returns(): LogLine[] {
+    return returnsIn(this.lines);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -17,6 +17,13 @@ export interface ChildEnd {
   readonly lastLines: readonly string[];
 }
 
+export interface ChildSurroundings {
+  /** Is put in front of the command line. */
+  readonly enter?: readonly string[];
+  /** Open files that the process has from descriptor 3 on. */
+  readonly inherited?: readonly number[];
+}
+
 export class Child {
   readonly name: string;
   readonly ended: Promise<ChildEnd>;
@@ -24,19 +31,18 @@ export class Child {
   #error: ChildEnd['error'];
   readonly #lastLines: string[] = [];
 
-  /** `enter` is put in front of the command line. */
   constructor(
     name: string,
     configPath: string,
     onLog: (line: LogLine) => void,
-    enter: readonly string[] = [],
+    { enter = [], inherited = [] }: ChildSurroundings = {},
   ) {
     this.name = name;
     const [program, ...rest] = [...enter, process.execPath, MAIN, '--config', configPath];
     // Standard input is the leash: it ends when this process dies, however it dies. A process group of its own, so that
     // a terminal's Ctrl-C reaches the launcher alone, which stops the job in order.
     this.#process = spawn(program!, rest, {
-      stdio: ['pipe', 'ignore', 'pipe'],
+      stdio: ['pipe', 'ignore', 'pipe', ...inherited],
       detached: true,
     });
     this.#process.stdin?.on('error', () => {}); // the child ended first

@@ -14,6 +14,7 @@ import { writeChromeTrace } from '../trace/chrome.ts';
 import { CoordinationClient, type Incoming } from '../transport/clients.ts';
 import { newToken } from '../transport/token.ts';
 import { Child, type ChildEnd } from './child.ts';
+import { KeptMemory } from './kept-memory.ts';
 import { freePorts } from './ports.ts';
 import { Restarts } from './restarts.ts';
 
@@ -107,6 +108,7 @@ class ProcessJob implements LocalJob {
   /** Servers have no processes of their own. */
   readonly #inWorkers: boolean;
   readonly #restarts: Restarts;
+  readonly #memory: KeptMemory;
   readonly #coordinator: CoordinationClient;
   readonly #result = Promise.withResolvers<JobResult>();
   readonly #progressListeners: ((progress: JobProgress) => void)[] = [];
@@ -128,6 +130,7 @@ class ProcessJob implements LocalJob {
     this.#configs = configs;
     this.#servers = ports.map((port) => `127.0.0.1:${port}`);
     this.#restarts = new Restarts(options.spec);
+    this.#memory = new KeptMemory(options.testing?.snapshots === false ? 0 : ports.length);
     this.#workers = options.spec.worker.replicas;
     this.#inWorkers = serverPlacesOf(options.spec).inWorkers;
     this.#slots = [
@@ -235,14 +238,22 @@ class ProcessJob implements LocalJob {
     const { enter, servers } = place ?? { enter: [], servers: this.#servers };
     await writeFile(path, JSON.stringify(this.#configOf(slot, servers)), { mode: 0o600 });
     if (this.#over) return;
-    const child = new Child(`${slot.role}-${slot.rank}`, path, (line) => this.#log(line), enter);
+    const child = new Child(`${slot.role}-${slot.rank}`, path, (line) => this.#log(line), {
+      enter,
+      inherited: this.#runsServer(slot) ? this.#memory.descriptorsOf(slot.rank) : [],
+    });
     slot.child = child;
     slot.state = 'running';
     slot.known = false;
     void child.ended.then((end) => this.#ended(slot, child, end));
   }
 
-  #configOf({ role, rank, attempt }: Slot, servers: readonly string[]): RoleConfigInput {
+  #runsServer({ role, rank }: Slot): boolean {
+    return role === 'server' || (this.#inWorkers && rank < this.#servers.length);
+  }
+
+  #configOf(slot: Slot, servers: readonly string[]): RoleConfigInput {
+    const { role, rank, attempt } = slot;
     const { name, spec, seed, directory, resume = false, traceFile, testing, deadlines } = this.#options;
     return {
       job: { name, run: this.#run },
@@ -259,6 +270,7 @@ class ProcessJob implements LocalJob {
       checkpointUri: spec.checkpoint.uri ?? join(directory, 'checkpoints'),
       resume,
       exitWithParent: true,
+      ...(this.#runsServer(slot) ? this.#memory.filesOf(rank) : {}),
       ...(traceFile === undefined
         ? {}
         : { traceFile: join(this.#configs, SPANS, `${role}-${rank}-${attempt}`) }),
@@ -344,6 +356,7 @@ class ProcessJob implements LocalJob {
     this.#coordinator.close();
     await this.#endChildren(asked === 'Succeeded' || asked === 'Stopped' ? END_MS : 0);
     process.off('exit', this.#killAll);
+    this.#memory.close();
     await this.#keepTrace();
     await rm(this.#configs, { recursive: true, force: true });
     const failure = asked === 'Stopped' ? (this.#deadlineError ?? error) : error;

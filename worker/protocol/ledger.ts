@@ -48,6 +48,8 @@ export type LedgerMessage =
       readonly nowMs: number;
     }
   | { readonly kind: 'evaluation'; readonly rank: number; readonly step: number; readonly totals: Totals }
+  /** All is as it was at a step that was restored from memory: of that there need not be a checkpoint. */
+  | { readonly kind: 'resume' }
   /** The cut before `step` is taken: training may go on. */
   | { readonly kind: 'cutTaken'; readonly step: number }
   /** The checkpoint of `step` is committed. */
@@ -149,6 +151,8 @@ export class Ledger {
         return this.#record(message);
       case 'evaluation':
         return this.#evaluation(message);
+      case 'resume':
+        return this.#cutOrBegin();
       case 'cutTaken':
         this.#taken = Math.max(this.#taken, message.step);
         return this.#atBoundary();
@@ -229,10 +233,14 @@ export class Ledger {
     this.#done = [];
     this.#step++;
     const effects = this.#step % this.#options.stepsPerEpoch === 0 ? this.#endEpoch(nowMs) : [];
+    return [...effects, ...this.#cutOrBegin()];
+  }
+
+  #cutOrBegin(): LedgerEffect[] {
     const { steps, checkpointEvery } = this.#options;
     const due = this.#stopping || this.#step === steps || this.#step % checkpointEvery === 0;
     const cut = due || this.#stays() !== undefined;
-    return [...effects, ...(cut ? [{ kind: 'cut', step: this.#step } as const] : this.#begin())];
+    return cut ? [{ kind: 'cut', step: this.#step }] : this.#begin();
   }
 
   #endEpoch(nowMs: number): LedgerEffect[] {

@@ -34,7 +34,8 @@ export class Arenas {
   /** From now on the server's shard is seen in both versions, and never written. False where it cannot be seen. */
   see(shard: Shard, shared: SharedMemory): boolean {
     const stride = strideOf(shard);
-    const segment = openShared(this.#engine, shared, 2 * stride);
+    // Both versions are at its beginning; what a server keeps behind them is its own.
+    const segment = openShared(this.#engine, shared, Math.max(shared.length, 2 * stride));
     if (!segment) return false;
     this.#versions.forEach((version, place) => {
       version.lay(shard.from, segment, place * stride, shard.to - shard.from);

@@ -93,6 +93,7 @@ export class Coordinator implements CoordinationHandlers {
 
   /** The server in this process is ready for commands. */
   enlistLocal(): void {
+    this.#course.snapshots.enlisted(0, this.#options.config.snapshotFiles !== undefined);
     this.#course.applyMembership({ kind: 'enlist', server: 0 });
   }
 
@@ -153,12 +154,13 @@ export class Coordinator implements CoordinationHandlers {
 
   // --- what servers say ---
 
-  enlist({ server }: EnlistRequest, commands: Outbox<ServerCommand>): void {
+  enlist({ server, recalls = false }: EnlistRequest, commands: Outbox<ServerCommand>): void {
     if (this.#course.over) {
       commands.end();
       return;
     }
     this.#servers.add(server, commands);
+    this.#course.snapshots.enlisted(server, recalls);
     this.#course.applyMembership({ kind: 'enlist', server });
   }
 
@@ -170,6 +172,7 @@ export class Coordinator implements CoordinationHandlers {
     copied,
     saved,
     unsaved,
+    held,
     norm,
     failed,
     timed,
@@ -188,6 +191,7 @@ export class Coordinator implements CoordinationHandlers {
       this.#course.cuts.apply({ kind: 'saved', server, step, file: { name, sizeBytes, sha256, from, to } });
     }
     if (unsaved) this.#course.cuts.apply({ kind: 'unsaved', server, ...unsaved });
+    if (held) this.#course.snapshots.held(server, epoch, held);
     if (norm) this.#course.addNorm(epoch, { server, step: norm.step, blocks: norm.blocks });
   }
 

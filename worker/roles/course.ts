@@ -13,6 +13,7 @@ import { Cuts } from './cuts.ts';
 import type { Log } from './log.ts';
 import type { Plan } from './plan.ts';
 import type { ProgressBoard, ReportedProgress } from './progress-board.ts';
+import { Snapshots } from './snapshots.ts';
 import { Steps } from './steps.ts';
 
 export interface CourseOptions {
@@ -42,6 +43,7 @@ export interface Peers {
 export class Course {
   readonly membership: Membership;
   readonly cuts: Cuts;
+  readonly snapshots: Snapshots;
   readonly #options: CourseOptions;
   readonly #account: Account;
   readonly #steps: Steps;
@@ -59,6 +61,7 @@ export class Course {
     });
     this.#steps = this.#newSteps();
     this.cuts = this.#newCuts();
+    this.snapshots = this.#newSnapshots();
   }
 
   #newSteps(): Steps {
@@ -69,10 +72,11 @@ export class Course {
       board,
       ledger: () => this.ledger,
       announce: peers.announce,
+      keep: (state) => this.snapshots.keep({ ledger: state, checkpoint: this.cuts.newest }),
       hears: peers.hears,
       cut: (step) => this.cuts.apply({ kind: 'begin', step }),
       boundary: (workers) => this.applyMembership({ kind: 'boundary', workers }),
-      finish: () => finish(this.#account.plan, this.cuts.lastFolder, board.progress()),
+      finish: () => finish(this.#account.plan, this.cuts.newest!.folder, board.progress()),
       ended,
       failed,
     });
@@ -96,7 +100,7 @@ export class Course {
         if (this.#isReady) this.applyLedger({ kind: 'cutTaken', step });
       },
       committed: (step, epoch) => {
-        this.#tellCheckpoint(step);
+        this.#tellCheckpoint();
         if (this.membership.phase === 'anchoring') this.applyMembership({ kind: 'anchored', epoch });
         else this.applyLedger({ kind: 'committed', step });
       },
@@ -106,6 +110,18 @@ export class Course {
       },
       patienceMs: (step) => this.#patienceMs(step),
       failed,
+    });
+  }
+
+  #newSnapshots(): Snapshots {
+    const { config, log, peers } = this.#options;
+    return new Snapshots({
+      config,
+      log,
+      job: () => ({ plan: this.#account.text, workers: this.membership.workers }),
+      command: peers.command,
+      found: (epoch, step) => this.applyMembership({ kind: 'restorePoint', epoch, step, foreign: false }),
+      missing: (epoch) => this.cuts.findRestorePoint(epoch),
     });
   }
 
@@ -123,6 +139,7 @@ export class Course {
     this.#over = true;
     this.#steps.close();
     this.cuts.close();
+    this.snapshots.close();
   }
 
   /** The first plan that comes is the job's; workers with another are refused by its digest. Throws BAD_MESSAGE. */
@@ -181,10 +198,10 @@ export class Course {
     const { log, config, board, peers } = this.#options;
     switch (effect.kind) {
       case 'findRestorePoint':
-        this.cuts.findRestorePoint(effect.epoch);
+        this.snapshots.find(effect.epoch);
         break;
       case 'load':
-        this.#load(effect.server, effect.epoch);
+        this.#load(effect.server, effect.epoch, effect.step);
         break;
       case 'restored':
         this.#restore(effect.step);
@@ -226,23 +243,28 @@ export class Course {
     }
   }
 
-  #load(server: number, epoch: number): void {
+  #load(server: number, epoch: number, step = 0): void {
     const { board, peers } = this.#options;
-    const checkpoint = this.cuts.restorePoint?.folder ?? '';
+    const recalled = this.snapshots.found !== undefined;
+    const checkpoint = recalled ? '' : (this.cuts.restorePoint?.folder ?? '');
     board.server(server, { state: 'loading' });
+    const { workers } = this.membership;
     peers.command(server, {
-      load: { epoch, plan: this.#account.text, checkpoint, workers: this.membership.workers },
+      load: { epoch, plan: this.#account.text, checkpoint, workers, recalled, step },
     });
   }
 
   #restore(step: number): void {
     const { log, config, nowMs } = this.#options;
-    const state = this.cuts.restorePoint?.manifest.ledger;
+    const { found } = this.snapshots;
+    const state = found?.ledger ?? this.cuts.restorePoint?.manifest.ledger;
     this.#openLedger().step({ kind: 'restore', state, nowMs: nowMs() });
-    this.cuts.reset();
+    this.cuts.reset(found ? { newest: found.checkpoint } : 'restorePoint');
     this.#account.norm?.reset();
-    if (this.cuts.lastFolder !== '') this.#tellCheckpoint(step);
-    if (step > 0 || config.attempt > 0) log('info', 'job goes on from a checkpoint', { step });
+    this.#tellCheckpoint();
+    this.snapshots.keepOnly({ ledger: this.#steps.state(), checkpoint: this.cuts.newest });
+    if (found) log('info', 'job goes on from memory', { step, lostSteps: found.lostSteps });
+    else if (step > 0 || config.attempt > 0) log('info', 'job goes on from a checkpoint', { step });
   }
 
   #answer(rank: number, response: Pick<JoinResponse, 'epoch' | 'initialize' | 'leave'>): void {
@@ -259,6 +281,10 @@ export class Course {
     board.ledger(state, nowMs(), true);
     board.enter('Running');
     this.#tellNext();
+    if (this.snapshots.found) {
+      this.applyLedger({ kind: 'resume' });
+      return;
+    }
     this.applyLedger({ kind: 'committed', step: state.step });
     // It may have been the boundary that a change waited for.
     if (this.#isReady) this.applyLedger({ kind: 'cutTaken', step: state.step });
@@ -273,7 +299,7 @@ export class Course {
     const { board, log } = this.#options;
     this.#steps.halt();
     board.enter('Starting', 'waiting for the parameter servers');
-    log('warning', 'parameter servers changed: everybody goes back to the newest checkpoint');
+    log('warning', 'parameter servers changed: everybody goes back to what is kept');
   }
 
   get #isReady(): boolean {
@@ -288,9 +314,10 @@ export class Course {
     return ledger;
   }
 
-  #tellCheckpoint(step: number): void {
+  #tellCheckpoint(): void {
     const { config, board } = this.#options;
-    board.checkpoint(step, `${config.checkpointUri.replace(/\/$/, '')}/${this.cuts.lastFolder}`);
+    const { newest } = this.cuts;
+    if (newest) board.checkpoint(newest.step, `${config.checkpointUri.replace(/\/$/, '')}/${newest.folder}`);
   }
 
   /** A run without its first checkpoint does not begin; one that is to end waits for its last. */

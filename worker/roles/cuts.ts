@@ -11,6 +11,7 @@ import type { LedgerState } from '../protocol/ledger.ts';
 import type { MembershipMessage } from '../protocol/membership.ts';
 import type { Pace } from '../protocol/pace.ts';
 import type { CopyCommand } from '../transport/messages.ts';
+import type { NewestCheckpoint } from './ledger-snapshot.ts';
 import type { Log } from './log.ts';
 import { digestOf, type Plan } from './plan.ts';
 
@@ -44,7 +45,7 @@ export class Cuts {
   #restorePoint: Found | undefined;
   /** Of the cut being written: the ledger as it was, and where it goes. */
   #written: { readonly folder: string; readonly ledger: LedgerState } | undefined;
-  #lastFolder = '';
+  #newest: NewestCheckpoint | undefined;
   /** Since when one checkpoint that everybody waits for has been tried. */
   #failingSinceMs: number | undefined;
   #again: NodeJS.Timeout | undefined;
@@ -61,16 +62,18 @@ export class Cuts {
   }
 
   /** The newest committed checkpoint. */
-  get lastFolder(): string {
-    return this.#lastFolder;
+  get newest(): NewestCheckpoint | undefined {
+    return this.#newest;
   }
 
-  /** Everybody went back to the restore point. */
-  reset(): void {
+  /** Everybody went back: to the restore point, or to what was held in memory, `newest` being the newest checkpoint then. */
+  reset(to: 'restorePoint' | { readonly newest: NewestCheckpoint | undefined }): void {
     this.#cut.step({ kind: 'reset' });
     this.#failingSinceMs = undefined;
     clearTimeout(this.#again);
-    this.#lastFolder = this.#restorePoint?.folder ?? '';
+    const point = this.#restorePoint;
+    if (to !== 'restorePoint') this.#newest = to.newest;
+    else this.#newest = point && { step: point.manifest.step, folder: point.folder };
   }
 
   /** The job is over: what still finishes is heard by nobody. */
@@ -148,7 +151,7 @@ export class Cuts {
       return;
     }
     log('info', 'checkpoint committed', { step, folder });
-    this.#lastFolder = folder;
+    this.#newest = { step, folder };
     this.#failingSinceMs = undefined;
     this.apply({ kind: 'committed', step });
     committed(step, epoch);

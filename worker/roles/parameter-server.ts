@@ -2,11 +2,11 @@
 import type { ArenaLayout, Engine } from '../../native/engine.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { atPace } from '../checkpoint/cursor.ts';
-import { planChunks, planShards } from '../protocol/chunks.ts';
+import { planChunks, planShards, type Shard } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import { Exchange, type ExchangeEffect, type ExchangeMessage } from '../protocol/exchange.ts';
 import type { Begun } from '../protocol/gather.ts';
-import { type Pace, paceOf } from '../protocol/pace.ts';
+import { paceOf } from '../protocol/pace.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Lease } from '../transport/frames.ts';
 import type { ExchangeHandlers, Inbox, Outbox } from '../transport/listener.ts';
@@ -19,13 +19,16 @@ import type {
   PullMessage,
   PullRequest,
   PushMessage,
+  RecallCommand,
   ServerCommand,
   ShardReport,
 } from '../transport/messages.ts';
 import { Arrivals } from './arrivals.ts';
 import type { Log } from './log.ts';
-import { parsePlan } from './plan.ts';
-import { type Payload, ShardArrays } from './shard-arrays.ts';
+
+import { identityOf, type Plan, parsePlan } from './plan.ts';
+import { type Payload, ShardArrays, trainableOf } from './shard-arrays.ts';
+import { ShardSnapshot } from './shard-snapshot.ts';
 import { beginOf, type Session, type Speaker, WorkerStreams } from './worker-streams.ts';
 
 export interface ParameterServerOptions {
@@ -36,6 +39,10 @@ export interface ParameterServerOptions {
   readonly checkpoints: Checkpoints;
   /** Whether processes of this host see the parameters. */
   readonly sharedMemory: boolean;
+  /** Of which run this is a server. */
+  readonly run: string;
+  /** Memory of its next process. */
+  readonly snapshotFile?: string | undefined;
   /** To the coordinator. */
   readonly report: (report: ShardReport) => void;
   readonly log: Log;
@@ -47,6 +54,21 @@ export interface ParameterServerOptions {
     /** A worker does not listen any more. */
     left(rank: number): void;
   };
+}
+
+/** What a shard needs of its job. */
+interface Order {
+  readonly epoch: number;
+  readonly plan: string;
+  readonly workers: number;
+}
+
+/** Arrays, and nothing in them that anybody has said to go on from. */
+interface Prepared {
+  readonly epoch: number;
+  readonly plan: Plan;
+  readonly workers: number;
+  readonly arrays: ShardArrays;
 }
 
 interface Loaded {
@@ -63,7 +85,8 @@ const NO_PAYLOAD: Payload = { bytes: NO_DATA, codec: '', shared: false };
 export class ParameterServer implements ExchangeHandlers {
   readonly #options: ParameterServerOptions;
   #loaded: Loaded | undefined;
-  /** Epoch of the newest load command, done or not. */
+  #prepared: Prepared | undefined;
+  /** Epoch of the newest recall or load command, done or not. */
   #loading = 0;
   readonly #streams: WorkerStreams;
   readonly #arrivals: Arrivals;
@@ -75,7 +98,8 @@ export class ParameterServer implements ExchangeHandlers {
     this.#arrivals = new Arrivals(options.trace);
   }
 
-  command({ load, copy, norm }: ServerCommand): void {
+  command({ recall, load, copy, norm }: ServerCommand): void {
+    if (recall) this.#recall(recall);
     if (load) this.#load(load).catch((error: unknown) => this.#failed(load.epoch, error));
     if (copy && copy.epoch === this.#loaded?.epoch) {
       this.#copies.push(copy);
@@ -238,6 +262,7 @@ export class ParameterServer implements ExchangeHandlers {
         this.#options.trace.span('send', effect.step, sinceMs);
         break;
       case 'complete':
+        arrays.complete(effect.step);
         this.#arrivals.complete(effect.step - 1);
         this.#maybeCopy();
         break;
@@ -249,9 +274,35 @@ export class ParameterServer implements ExchangeHandlers {
     }
   }
 
-  async #load({ epoch, plan: text, checkpoint, workers }: LoadCommand): Promise<void> {
-    const { engine, index, servers, chunkLength } = this.#options;
+  /** From here on nothing changes what is held, so all servers can agree on one step of it. */
+  #recall(command: RecallCommand): void {
+    const { epoch } = command;
     if (epoch <= this.#loading) return; // repeated or late
+    this.#prepared = this.#prepare(command);
+    const { arrays } = this.#prepared;
+    this.#report(epoch, { held: { steps: arrays.heldSteps, empty: arrays.shard.chunks.length === 0 } });
+  }
+
+  async #load(command: LoadCommand): Promise<void> {
+    const { epoch } = command;
+    const recalled = this.#prepared?.epoch === epoch ? this.#prepared : undefined;
+    if (!recalled && epoch <= this.#loading) return; // repeated or late
+    const prepared = recalled ?? this.#prepare(command);
+    this.#prepared = undefined;
+    const step = await this.#fill(prepared, command);
+    if (this.#loading !== epoch) return; // a newer command came meanwhile
+    const { arrays, plan, workers } = prepared;
+    const { layout, clip } = plan;
+    const { chunks } = arrays.shard;
+    const exchange = new Exchange({ workers, chunks, clipByNorm: clip.norm !== undefined });
+    this.#loaded = { epoch, exchange, arrays, layout, workers };
+    this.#apply(step === undefined ? { kind: 'clear', epoch } : { kind: 'load', epoch, step });
+    this.#report(epoch, { loaded: { shardBytes: arrays.sizeBytes } });
+  }
+
+  /** Ends whatever goes on. */
+  #prepare({ epoch, plan: text, workers }: Order): Prepared {
+    const { engine, index, servers, chunkLength, sharedMemory } = this.#options;
     this.#loading = epoch;
     this.#loaded = undefined;
     this.#copies = [];
@@ -260,30 +311,54 @@ export class ParameterServer implements ExchangeHandlers {
     const { layout, optimizer, clip, gradientCodec } = plan;
     const { trainableLength } = layout;
     const shard = planShards(planChunks(layout, chunkLength), servers)[index]!;
+    const snapshot = mayGoBack(plan)
+      ? this.#openSnapshot(shard, plan, { epoch, plan: text, workers })
+      : undefined;
     const arrays = new ShardArrays(engine, {
       shard,
       trainableLength,
       optimizer,
       clipValue: clip.value,
-      sharedMemory: this.#options.sharedMemory,
+      sharedMemory,
       gradientCodec,
+      snapshot,
     });
-    const exchange = new Exchange({ workers, chunks: shard.chunks, clipByNorm: clip.norm !== undefined });
-    const step =
-      checkpoint === '' ? undefined : await this.#restore(checkpoint, arrays, paceOf(plan, workers));
-    if (this.#loading !== epoch) return; // a newer command came meanwhile
-    this.#loaded = { epoch, exchange, arrays, layout, workers };
-    this.#apply(step === undefined ? { kind: 'clear', epoch } : { kind: 'load', epoch, step });
-    this.#report(epoch, { loaded: { shardBytes: arrays.sizeBytes } });
+    return { epoch, plan, workers, arrays };
   }
 
-  /** Reads what overlaps with this shard; gives the checkpoint's step, as this job counts it. */
-  async #restore(folder: string, arrays: ShardArrays, pace: Pace): Promise<number> {
+  /** Where there is no memory for it, the server's next process begins with a checkpoint. */
+  #openSnapshot(shard: Shard, { layout, optimizer }: Plan, order: Order): ShardSnapshot | undefined {
+    const { engine, index, servers, chunkLength, run, snapshotFile: file, log } = this.#options;
+    if (file === undefined || shard.chunks.length === 0) return undefined;
+    const job = identityOf(run, order.plan, order.workers);
+    const identity = JSON.stringify([job, index, servers, chunkLength]);
+    const trainable = trainableOf(shard, layout.trainableLength);
+    try {
+      return new ShardSnapshot(engine, { file, shard, trainable, optimizer, identity });
+    } catch (error) {
+      log('warning', 'nothing is kept in memory for the next process', { error: (error as Error).message });
+      return undefined;
+    }
+  }
+
+  /** Gives the step that the arrays stand at then, as this job counts it; undefined where there are no parameters. */
+  async #fill(prepared: Prepared, { checkpoint, recalled, step }: LoadCommand): Promise<number | undefined> {
+    const { arrays } = prepared;
+    if (recalled) arrays.keepOnly(step);
+    else arrays.forget();
+    if (recalled) return step;
+    return checkpoint === '' ? undefined : await this.#restore(checkpoint, prepared);
+  }
+
+  /** Reads what overlaps with this shard. */
+  async #restore(folder: string, { epoch, plan, workers, arrays }: Prepared): Promise<number> {
     const { checkpoints } = this.#options;
-    const manifest = atPace(await checkpoints.manifest(folder), pace);
+    const manifest = atPace(await checkpoints.manifest(folder), paceOf(plan, workers));
     for (const file of manifest.files) {
       if (file.to <= arrays.shard.from || file.from >= arrays.shard.to) continue;
-      arrays.restore(await checkpoints.readShard(folder, file), manifest.step);
+      const content = await checkpoints.readShard(folder, file);
+      // The memory may be that of a newer command by now.
+      if (this.#loading === epoch) arrays.restore(content, manifest.step);
     }
     return manifest.step;
   }
@@ -315,4 +390,12 @@ export class ParameterServer implements ExchangeHandlers {
   #report(epoch: number, report: Omit<ShardReport, 'server' | 'epoch'>): void {
     this.#options.report({ server: this.#options.index, epoch, ...report });
   }
+}
+
+/**
+ * Whether a step is all that servers hold at it. What codecs keep back is also in the workers, who lose it with their sessions; only the
+ * steps of checkpoints have nothing kept back. In the modes named here servers are at most one step apart.
+ */
+function mayGoBack({ gradientCodec, consistency }: Plan): boolean {
+  return !gradientCodec && (consistency.mode === 'bulkSynchronous' || consistency.mode === 'localSteps');
 }

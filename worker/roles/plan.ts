@@ -73,6 +73,11 @@ export function parsePlan(text: string): Plan {
   return checked.data as unknown as Plan;
 }
 
+/** Names all that the numbers of a run at a step follow from. */
+export function identityOf(run: string, plan: string, workers: number): string {
+  return JSON.stringify([run, digestOf(plan), workers]);
+}
+
 export function digestOf(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }

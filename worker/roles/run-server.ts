@@ -155,9 +155,9 @@ class Link {
 
   /** One stream: undefined when the job has ended. */
   #once(onCommand: () => void): Promise<Error | undefined> {
-    const { rank: server, attempt } = this.#config;
+    const { rank: server, attempt, snapshotFiles } = this.#config;
     return new Promise((resolve) => {
-      const commands = this.#coordinator.enlist({ server, attempt });
+      const commands = this.#coordinator.enlist({ server, attempt, recalls: snapshotFiles !== undefined });
       this.#lose = (error) => {
         commands.cancel();
         resolve(error instanceof Error ? error : new RuntimeError('PEER_LOST', String(error)));
@@ -184,6 +184,8 @@ function serverOptions(
     servers: config.servers.length,
     chunkLength: config.testing.chunkLength,
     sharedMemory: config.testing.sharedMemory,
+    run: config.job.run,
+    snapshotFile: config.snapshotFiles?.shard,
     checkpoints,
     log,
     trace,

@@ -14,6 +14,7 @@ import type { Lease } from '../transport/frames.ts';
 import type { SharedMemory } from '../transport/messages.ts';
 import { bytesOf } from './float-bytes.ts';
 import { type Encoded, type GradientCodec, ratioAt } from './gradient-codec.ts';
+import type { ShardSnapshot } from './shard-snapshot.ts';
 import { segmentOf, sharedAs } from './shared-memory.ts';
 
 export interface ShardArraysOptions {
@@ -26,6 +27,8 @@ export interface ShardArraysOptions {
   readonly sharedMemory: boolean;
   /** What contributions may come in, and answers then go in. */
   readonly gradientCodec?: GradientCodec | undefined;
+  /** Memory of the server's next process to work in; not where there is a codec, whose differences it does not hold. */
+  readonly snapshot?: ShardSnapshot | undefined;
 }
 
 /** The values of one chunk, as a worker brought them: little-endian floats, or those of a codec. */
@@ -58,6 +61,11 @@ export interface ShardCopy {
   readonly tensors: Readonly<Record<string, Float32Array>>;
 }
 
+/** Elements of the shard that an optimizer updates. */
+export function trainableOf({ from, to }: Shard, trainableLength: number): number {
+  return Math.max(0, Math.min(to, trainableLength) - from);
+}
+
 /**
  * Version v of the parameters lies in array v mod 2: a chunk's step s stays readable until step s + 2 is made, which is
  * when every worker has got past s. Positions inside are those of the arena minus `shard.from`.
@@ -70,7 +78,9 @@ export class ShardArrays {
   readonly #versions: readonly [Float32Array, Float32Array];
   readonly #sum: Float32Array;
   readonly #optimizer: Optimizer;
+  /** Where others may see the versions. */
   readonly #segment: Segment | undefined;
+  readonly #snapshot: ShardSnapshot | undefined;
   /** Chunk -> rank -> what waits for its turn. */
   readonly #held = new Map<number, Map<number, Payload>>();
   /** Chunk -> what is still to be added to its sum, in rank order. */
@@ -87,20 +97,22 @@ export class ShardArrays {
   readonly #begun = new Set<number>();
 
   constructor(engine: Engine, options: ShardArraysOptions) {
-    const { shard, trainableLength, optimizer, clipValue, sharedMemory, gradientCodec } = options;
+    const { shard, trainableLength, optimizer, clipValue, sharedMemory, gradientCodec, snapshot } = options;
     const length = shard.to - shard.from;
     this.shard = shard;
     this.#engine = engine;
     this.#clipValue = clipValue;
-    this.#trainable = Math.max(0, Math.min(shard.to, trainableLength) - shard.from);
+    this.#trainable = trainableOf(shard, trainableLength);
     const stride = strideOf(shard);
-    this.#segment = sharedMemory && length > 0 ? segmentOf(engine, 2 * stride) : undefined;
-    const versions = this.#segment?.values ?? new Float32Array(2 * stride);
+    this.#snapshot = snapshot;
+    if (sharedMemory && length > 0) this.#segment = snapshot?.segment ?? segmentOf(engine, 2 * stride);
+    const { values: versions } = snapshot?.segment ??
+      this.#segment ?? { values: new Float32Array(2 * stride) };
     this.#versions = [versions.subarray(0, length), versions.subarray(stride, stride + length)];
     this.#sum = new Float32Array(length);
     this.#gradientCodec = gradientCodec;
     this.#exact = new Float32Array(gradientCodec ? length : 0);
-    this.#optimizer = engine.createOptimizer(optimizer, this.#trainable);
+    this.#optimizer = engine.createOptimizer(optimizer, this.#trainable, snapshot?.place);
   }
 
   get sizeBytes(): number {
@@ -197,6 +209,7 @@ export class ShardArrays {
 
   /** Makes version step + 1 of a chunk. Throws GRADIENT_NOT_FINITE; the shard is then of no use any more. */
   update(index: number, step: number, scale: number, learningRate: number): void {
+    this.#snapshot?.begin(step + 1);
     const [from, to] = this.#range(index);
     const old = this.#version(step);
     const next = this.#version(step + 1);
@@ -218,13 +231,21 @@ export class ShardArrays {
     const codec = codecs.every((one) => one === codecs[0]) ? codecs[0] : '';
     if (codec) this.#updateApart(index, step, options, { codec, contributions: codecs.length });
     else if (this.#apart.has(index)) this.#updateTogether(index, step, options);
-    else if (scale === 0) next.set(old.subarray(from, to), from);
+    else if (scale === 0) this.#stay(index, step);
     else {
       const sum = this.#begun.has(index) ? this.#sum : undefined;
       const finite = this.#optimizer.advance(next, old, sum, parts, from, to, options);
       if (!finite) throw this.#overflow(index, step, parts);
       parts.length = 0;
     }
+  }
+
+  /** A step without any sample. */
+  #stay(index: number, step: number): void {
+    const [from, to] = this.#range(index);
+    this.#version(step + 1).set(this.#version(step).subarray(from, to), from);
+    const [slots, next] = [this.#slots(step), this.#slots(step + 1)];
+    if (slots !== next) for (const name in slots) next[name]!.set(slots[name]!.subarray(from, to), from);
   }
 
   /**
@@ -317,14 +338,14 @@ export class ShardArrays {
       parameters.set(this.#exact.subarray(from, to), from);
     }
     const tensors: Record<string, Float32Array> = { parameters };
-    for (const [name, slot] of Object.entries(this.#optimizer.slots)) tensors[`slot.${name}`] = slot.slice();
+    for (const [name, slot] of Object.entries(this.#slots(step))) tensors[`slot.${name}`] = slot.slice();
     return { from: this.shard.from, to: this.shard.to, tensors };
   }
 
   /** Takes what overlaps with this shard: a checkpoint may have been cut differently. */
   restore(copy: ShardCopy, step: number): void {
     const targets: Record<string, Float32Array> = { parameters: this.#version(step) };
-    for (const [name, slot] of Object.entries(this.#optimizer.slots)) targets[`slot.${name}`] = slot;
+    for (const [name, slot] of Object.entries(this.#slots(step))) targets[`slot.${name}`] = slot;
     for (const [name, target] of Object.entries(targets)) {
       const source = copy.tensors[name];
       if (!source)
@@ -336,6 +357,30 @@ export class ShardArrays {
       const to = Math.min(copy.from + source.length, this.shard.from + target.length);
       if (to > from) target.set(source.subarray(from - copy.from, to - copy.from), from - this.shard.from);
     }
+  }
+
+  /** Steps at which all of the shard is here, a former process's included. */
+  get heldSteps(): readonly number[] {
+    return this.#snapshot?.steps ?? [];
+  }
+
+  /** Everybody goes on from this step: whatever came of it before need not be what comes of it now. */
+  keepOnly(step: number): void {
+    this.#snapshot?.keepOnly(step);
+  }
+
+  /** Whatever is here is of no use any more. */
+  forget(): void {
+    this.#snapshot?.forget();
+  }
+
+  /** All chunks stand at the step. */
+  complete(step: number): void {
+    this.#snapshot?.complete(step);
+  }
+
+  #slots(step: number): Readonly<Record<string, Float32Array>> {
+    return step % 2 === 0 ? this.#optimizer.slots : this.#optimizer.oddSlots;
   }
 
   #version(step: number): Float32Array {

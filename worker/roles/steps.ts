@@ -13,6 +13,8 @@ export interface StepsOptions {
   /** The present one. */
   readonly ledger: () => Ledger | undefined;
   readonly announce: (begun: Begun) => void;
+  /** A step has ended, and the next is not announced yet. */
+  readonly keep: (ledger: LedgerState) => void;
   /** A worker listens. */
   readonly hears: (rank: number) => boolean;
   readonly cut: (step: number) => void;
@@ -43,7 +45,10 @@ export class Steps {
   /** There is a ledger from the first worker on. */
   apply(message: LedgerMessage): void {
     if (this.#over) return;
-    for (const effect of this.#ledger.step(message)) this.#carryOut(effect);
+    const { position } = this.#ledger;
+    const effects = this.#ledger.step(message);
+    if (this.#ledger.position !== position) this.#options.keep(this.state());
+    for (const effect of effects) this.#carryOut(effect);
   }
 
   state(): LedgerState {

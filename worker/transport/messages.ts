@@ -3,6 +3,7 @@ import type { CodecName } from '../../native/engine.ts';
 import type { PhaseTimes } from '../../protos/phases.ts';
 import type { Directive } from '../protocol/gather.ts';
 import type { Totals } from '../protocol/ledger.ts';
+import type { Holding } from '../protocol/recall.ts';
 
 export interface ProtocolRange {
   readonly oldest: number;
@@ -50,12 +51,20 @@ export interface EnlistRequest {
   readonly protocol: ProtocolRange;
   readonly server: number;
   readonly attempt: number;
+  readonly recalls?: boolean;
 }
 
 export interface LoadCommand {
   readonly epoch: number;
   readonly plan: string;
   readonly checkpoint: string;
+  readonly workers: number;
+  readonly recalled: boolean;
+  readonly step: number;
+}
+export interface RecallCommand {
+  readonly epoch: number;
+  readonly plan: string;
   readonly workers: number;
 }
 export interface CopyCommand {
@@ -73,6 +82,7 @@ export interface ServerCommand {
   readonly load?: LoadCommand;
   readonly copy?: CopyCommand;
   readonly norm?: NormCommand;
+  readonly recall?: RecallCommand;
 }
 
 export interface Saved {
@@ -93,6 +103,7 @@ export interface ShardReport {
   readonly saved?: Saved;
   readonly norm?: { readonly step: number; readonly blocks: readonly number[] };
   readonly unsaved?: { readonly step: number; readonly reason: string };
+  readonly held?: Holding;
   readonly failed?: { readonly code: string; readonly message: string };
   readonly timed?: { readonly phases: readonly PhaseTimes[] };
 }

@@ -71,12 +71,19 @@ Napi::Value stop(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+/// createMemory()
+Napi::Value create_memory(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(),
+                 [&]() -> Napi::Value { return Napi::Number::New(info.Env(), lepton::create_memory()); });
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Environment(env));
   exports.Set("Model", Model::define(env));
   exports.Set("Optimizer", Optimizer::define(env));
   exports.Set("Memory", Memory::define(env));
   exports.Set("hostIdentity", host_identity());
+  exports.Set("createMemory", Napi::Function::New(env, create_memory, "createMemory"));
   exports.Set("accumulate", Napi::Function::New(env, accumulate, "accumulate"));
   exports.Set("sumOfSquares", Napi::Function::New(env, sum_of_squares, "sumOfSquares"));
   exports.Set("allFinite", Napi::Function::New(env, all_finite, "allFinite"));

@@ -47,8 +47,9 @@ Memory::Memory(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Memory>(info) 
     if (kind == "arena") {
       arena_.emplace(bytes(length));
     } else {
-      segment_ = kind == "share" ? Segment::create(bytes(length))
-                                 : Segment::open(address_of(info[2]), bytes(length));
+      segment_ = kind == "share"  ? Segment::create(bytes(length))
+                 : kind == "keep" ? Segment::keep(text_of(info[2], "path"), bytes(length))
+                                  : Segment::open(address_of(info[2]), bytes(length));
       self.Set("address", object_of(env, segment_->address()));
     }
     self.Set("values", arena_view(env, memory(), length_, sizeof(float)));

@@ -10,7 +10,8 @@
 
 namespace lepton::binding {
 
-/// new Memory('share', length) | new Memory('open', length, address) | new Memory('arena', length).
+/// new Memory('share', length) | new Memory('open', length, address) | new Memory('keep', length, path) |
+/// new Memory('arena', length).
 /// `values`: its `length` floats; `address`: of a segment.
 class Memory : public Napi::ObjectWrap<Memory> {
  public:

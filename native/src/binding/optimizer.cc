@@ -5,6 +5,7 @@
 
 #include "binding/arena_view.h"
 #include "binding/convert.h"
+#include "binding/memory.h"
 #include "binding/values.h"
 #include "graph/error.h"
 
@@ -26,6 +27,32 @@ std::vector<WeightedPart> parts_of(const Napi::Value& value, std::size_t bytes) 
   return parts;
 }
 
+Napi::Object slots_of(Napi::Env env, const std::vector<lepton::Optimizer::Slot>& slots, std::int64_t length) {
+  const Napi::Object object = Napi::Object::New(env);
+  for (const auto& [name, values] : slots) {
+    object.Set(
+        name,
+        arena_view(env, std::shared_ptr<std::byte[]>(values, reinterpret_cast<std::byte*>(values.get())),
+                   static_cast<std::size_t>(length), sizeof(float)));
+  }
+  return object;
+}
+
+/// From the border of a page in the memory, which must have room for both versions.
+std::unique_ptr<lepton::Optimizer> optimizer_in(const Memory& memory, const OptimizerSpec& spec,
+                                                std::int64_t length, std::int64_t at, std::int64_t stride) {
+  const auto slots = static_cast<std::int64_t>(lepton::Optimizer::slot_names(spec).size());
+  const auto room = static_cast<std::int64_t>(memory.length()) - at;
+  if (stride < length || (slots > 0 && (room < 0 || stride > room / (2 * slots)))) {
+    throw EngineError("ENGINE_ARGUMENT", "optimizer: expected room for " + std::to_string(2 * slots) +
+                                             " times " + std::to_string(length) + " values, got " +
+                                             std::to_string(room) + " in strides of " +
+                                             std::to_string(stride));
+  }
+  const std::shared_ptr<std::byte[]> place(memory.memory(), memory.memory().get() + at * sizeof(float));
+  return std::make_unique<lepton::Optimizer>(spec, length, place, stride);
+}
+
 }  // namespace
 
 Napi::Function Optimizer::define(Napi::Env env) {
@@ -38,14 +65,15 @@ Optimizer::Optimizer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Optimize
   const Napi::Env env = info.Env();
   guarded(env, [&] {
     const std::int64_t length = whole_of(info[1], "length", 0, std::int64_t{1} << 40);
-    optimizer_ = std::make_unique<lepton::Optimizer>(optimizer_of(info[0]), length);
-    const Napi::Object slots = Napi::Object::New(env);
-    for (const auto& [name, values] : optimizer_->slots()) {
-      slots.Set(name,
-                arena_view(env, std::shared_ptr<std::byte[]>(values, static_cast<std::byte*>(values->data())),
-                           static_cast<std::size_t>(length), sizeof(float)));
-    }
-    info.This().As<Napi::Object>().Set("slots", slots);
+    const OptimizerSpec spec = optimizer_of(info[0]);
+    optimizer_ = info[2].IsUndefined() ? std::make_unique<lepton::Optimizer>(spec, length)
+                                       : optimizer_in(Memory::of(info[2], "memory"), spec, length,
+                                                      whole_of(info[3], "at", 0, kLargest),
+                                                      whole_of(info[4], "stride", 0, kLargest));
+    Napi::Object self = info.This().As<Napi::Object>();
+    const Napi::Object slots = slots_of(env, optimizer_->slots(), length);
+    self.Set("slots", slots);
+    self.Set("oddSlots", optimizer_->keeps_two() ? slots_of(env, optimizer_->odd_slots(), length) : slots);
   });
 }
 
@@ -57,6 +85,8 @@ Napi::Value Optimizer::update(const Napi::CallbackInfo& info) {
     const std::int64_t to = whole_of(info[3], "to", 0, optimizer_->length());
     const std::int64_t from = whole_of(info[2], "from", 0, to);
     const auto end = static_cast<std::size_t>(to);
+    if (optimizer_->keeps_two())
+      throw EngineError("ENGINE_ARGUMENT", "update: expected an optimizer that keeps one version, got two");
     if (parameters.length < end || gradients.length < end) {
       throw EngineError("ENGINE_ARGUMENT", "update: expected parameters and gradients of at least " +
                                                std::to_string(to) + " values, got " +

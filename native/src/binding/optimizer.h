@@ -13,6 +13,7 @@ namespace lepton::binding {
 class Optimizer : public Napi::ObjectWrap<Optimizer> {
  public:
   static Napi::Function define(Napi::Env env);
+  /// new Optimizer(spec, length) | new Optimizer(spec, length, memory, at, stride)
   explicit Optimizer(const Napi::CallbackInfo& info);
 
  private:

@@ -78,7 +78,14 @@ LEPTON_CLONES void rmsprop(const Pass& pass, float rho, float momentum, float ep
   }
 }
 
-std::vector<std::string> slot_names(const OptimizerSpec& spec) {
+double corrected_rate(const OptimizerSpec& spec, const UpdateOptions& options) {
+  const auto t = static_cast<double>(options.iteration);
+  return options.learning_rate * std::sqrt(1 - std::pow(spec.beta2, t)) / (1 - std::pow(spec.beta1, t));
+}
+
+}  // namespace
+
+std::vector<std::string> Optimizer::slot_names(const OptimizerSpec& spec) {
   switch (spec.kind) {
     case OptimizerKind::kSgd:
       return spec.momentum != 0 ? std::vector<std::string>{"momentum"} : std::vector<std::string>{};
@@ -92,29 +99,37 @@ std::vector<std::string> slot_names(const OptimizerSpec& spec) {
   return {};
 }
 
-double corrected_rate(const OptimizerSpec& spec, const UpdateOptions& options) {
-  const auto t = static_cast<double>(options.iteration);
-  return options.learning_rate * std::sqrt(1 - std::pow(spec.beta2, t)) / (1 - std::pow(spec.beta1, t));
-}
-
-}  // namespace
-
 Optimizer::Optimizer(const OptimizerSpec& spec, std::int64_t length) : spec_(spec), length_(length) {
   for (const std::string& name : slot_names(spec)) {
-    slots_.push_back(
-        {name, std::make_shared<AlignedBuffer>(static_cast<std::size_t>(length) * sizeof(float))});
+    const auto values = std::make_shared<AlignedBuffer>(static_cast<std::size_t>(length) * sizeof(float));
+    slots_.push_back({name, {values, static_cast<float*>(values->data())}});
+  }
+}
+
+Optimizer::Optimizer(const OptimizerSpec& spec, std::int64_t length,
+                     const std::shared_ptr<std::byte[]>& memory, std::int64_t stride)
+    : spec_(spec), length_(length), keeps_two_(true) {
+  auto* at = reinterpret_cast<float*>(memory.get());
+  for (std::vector<Slot>* slots : {&slots_, &odd_slots_}) {
+    for (const std::string& name : slot_names(spec)) {
+      slots->push_back({name, {memory, at}});
+      at += stride;
+    }
   }
 }
 
 void Optimizer::update(float* parameters, const float* gradients, std::int64_t from, std::int64_t to,
                        const UpdateOptions& options) {
-  apply(parameters + from, gradients + from, from, to, options);
+  apply(slots_, parameters + from, gradients + from, from, to, options);
 }
 
 bool Optimizer::advance(float* next, const float* previous, const float* sum,
                         std::span<const WeightedPart> parts, std::int64_t from, std::int64_t to,
                         const UpdateOptions& options) {
   std::array<float, kBlock> block;
+  const bool odd = options.iteration % 2 != 0;
+  const std::vector<Slot>& slots = odd ? odd_slots() : slots_;
+  const std::vector<Slot>& before = odd ? slots_ : odd_slots();
   for (std::int64_t start = from; start < to; start += kBlock) {
     const std::int64_t count = std::min(kBlock, to - start);
     if (sum != nullptr) {
@@ -127,18 +142,22 @@ bool Optimizer::advance(float* next, const float* previous, const float* sum,
                  part.weight);
     if (!all_finite(reinterpret_cast<const std::byte*>(block.data()), count)) return false;
     std::copy_n(previous + start, count, next + start);
-    apply(next + start, block.data(), start, start + count, options);
+    if (keeps_two_) {
+      for (std::size_t slot = 0; slot < slots.size(); ++slot)
+        std::copy_n(before[slot].values.get() + start, count, slots[slot].values.get() + start);
+    }
+    apply(slots, next + start, block.data(), start, start + count, options);
   }
   return true;
 }
 
 // Pointers at element `from`.
-void Optimizer::apply(float* parameters, const float* gradients, std::int64_t from, std::int64_t to,
-                      const UpdateOptions& options) {
+void Optimizer::apply(const std::vector<Slot>& slots, float* parameters, const float* gradients,
+                      std::int64_t from, std::int64_t to, const UpdateOptions& options) {
   Pass pass{.parameters = parameters,
             .gradients = gradients,
-            .first = slots_.empty() ? nullptr : slot(0) + from,
-            .second = slots_.size() < 2 ? nullptr : slot(1) + from,
+            .first = slots.empty() ? nullptr : slots[0].values.get() + from,
+            .second = slots.size() < 2 ? nullptr : slots[1].values.get() + from,
             .count = to - from,
             .rate = static_cast<float>(options.learning_rate),
             .scale = static_cast<float>(options.scale),

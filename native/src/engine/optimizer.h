@@ -43,15 +43,27 @@ class Optimizer {
  public:
   struct Slot {
     std::string name;
-    std::shared_ptr<AlignedBuffer> values;  // `length` floats
+    std::shared_ptr<float> values;  // `length` of them
   };
 
   Optimizer(const OptimizerSpec& spec, std::int64_t length);
+  /// Keeps the slots of two versions in `memory`, from an aligned place on: those of even versions one after
+  /// the other, then those of odd ones, each `stride` floats after the one before. They are as the memory
+  /// was.
+  Optimizer(const OptimizerSpec& spec, std::int64_t length, const std::shared_ptr<std::byte[]>& memory,
+            std::int64_t stride);
 
+  static std::vector<std::string> slot_names(const OptimizerSpec& spec);
+
+  /// Of even versions; of all where only the newest is kept.
   const std::vector<Slot>& slots() const { return slots_; }
+  /// Of odd versions.
+  const std::vector<Slot>& odd_slots() const { return keeps_two() ? odd_slots_ : slots_; }
+  bool keeps_two() const { return keeps_two_; }
   std::int64_t length() const { return length_; }
 
-  /// Elements [from, to) of all arrays, in place. Bounds are the caller's duty.
+  /// Elements [from, to) of all arrays, in place. Bounds, and that only the newest version is kept, are the
+  /// caller's duty.
   void update(float* parameters, const float* gradients, std::int64_t from, std::int64_t to,
               const UpdateOptions& options);
 
@@ -59,18 +71,19 @@ class Optimizer {
   /// updated with sum + parts[0] + parts[1] + ... in this order; `sum` may be null (zero), `parts` begin at
   /// `from`. In one pass over blocks that stay in the cache, with the bits of `accumulate` for each part and
   /// one `update`. False where the sum is infinite or not a number somewhere: the state and `next` are then
-  /// of no use any more.
+  /// of no use any more. Where two versions are kept, the slots of version `iteration` - 1 stay as they are.
   bool advance(float* next, const float* previous, const float* sum, std::span<const WeightedPart> parts,
                std::int64_t from, std::int64_t to, const UpdateOptions& options);
 
  private:
-  void apply(float* parameters, const float* gradients, std::int64_t from, std::int64_t to,
-             const UpdateOptions& options);
-  float* slot(std::size_t index) const { return static_cast<float*>(slots_[index].values->data()); }
+  void apply(const std::vector<Slot>& slots, float* parameters, const float* gradients, std::int64_t from,
+             std::int64_t to, const UpdateOptions& options);
 
   OptimizerSpec spec_;
   std::int64_t length_;
+  bool keeps_two_ = false;
   std::vector<Slot> slots_;
+  std::vector<Slot> odd_slots_;
 };
 
 }  // namespace lepton

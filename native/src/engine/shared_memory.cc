@@ -73,6 +73,12 @@ std::string fresh_key() {
 
 Descriptor::~Descriptor() { close(number_); }
 
+int create_memory() {
+  const int number = memfd_create("lepton", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (number < 0) no_memory("shared memory", 0);
+  return number;
+}
+
 std::string host_identity() {
   std::string boot;
   std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
@@ -82,24 +88,47 @@ std::string host_identity() {
   return boot + " " + std::string(space.data(), static_cast<std::size_t>(length));
 }
 
-// The key lies in a page of its own behind the data.
 Segment Segment::create(std::size_t bytes) {
-  Segment segment;
-  segment.bytes_ = bytes;
-  const std::size_t data = in_pages(bytes);
-  const std::size_t total = data + page();
-  errno = ENOMEM;
-  if (!is_available(total)) no_memory("shared memory", total);
-  const int number = memfd_create("lepton", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (number < 0) no_memory("shared memory", total);
-  segment.descriptor_ = std::make_shared<const Descriptor>(number);
-  // Without this, a full memory would be a signal at some later write.
-  if (fallocate(number, 0, 0, static_cast<off_t>(total)) != 0) no_memory("shared memory", total);
-  if (fcntl(number, F_ADD_SEALS, kSeals) != 0) no_memory("seals of shared memory", total);
-  segment.memory_ = map(total, PROT_READ | PROT_WRITE, MAP_SHARED, number);
-  segment.address_ = {.process = getpid(), .descriptor = number, .key = fresh_key()};
-  std::memcpy(segment.memory_.get() + data, segment.address_.key.data(), segment.address_.key.size());
+  Segment segment = allocate(create_memory(), bytes);
+  if (fcntl(segment.descriptor().number(), F_ADD_SEALS, kSeals) != 0)
+    no_memory("seals of shared memory", bytes);
+  segment.take_address(fresh_key());
   return segment;
+}
+
+Segment Segment::keep(const std::string& path, std::size_t bytes) {
+  const int number = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+  if (number < 0) no_memory(path, bytes);
+  Segment segment = allocate(number, bytes);
+  // Memory that others must be able to trust is sealed already, or can be; a file of a file system cannot.
+  fcntl(number, F_ADD_SEALS, kSeals);
+  const auto* kept = reinterpret_cast<const char*>(segment.memory_.get()) + in_pages(bytes);
+  segment.take_address(*kept == 0 ? fresh_key() : std::string(kept, 2 * kKeyBytes));
+  return segment;
+}
+
+// The key lies in a page of its own behind the data.
+Segment Segment::allocate(int number, std::size_t bytes) {
+  Segment segment;
+  segment.descriptor_ = std::make_shared<const Descriptor>(number);
+  segment.bytes_ = bytes;
+  const std::size_t total = in_pages(bytes) + page();
+  struct stat status{};
+  if (fstat(number, &status) != 0) no_memory("shared memory", total);
+  if (static_cast<std::size_t>(status.st_size) != total) {
+    if (status.st_size != 0 && ftruncate(number, 0) != 0) no_memory("shared memory", total);
+    errno = ENOMEM;
+    if (!is_available(total)) no_memory("shared memory", total);
+    // Without this, a full memory would be a signal at some later write.
+    if (fallocate(number, 0, 0, static_cast<off_t>(total)) != 0) no_memory("shared memory", total);
+  }
+  segment.memory_ = map(total, PROT_READ | PROT_WRITE, MAP_SHARED, number);
+  return segment;
+}
+
+void Segment::take_address(std::string key) {
+  address_ = {.process = getpid(), .descriptor = descriptor_->number(), .key = std::move(key)};
+  std::memcpy(memory_.get() + in_pages(bytes_), address_.key.data(), address_.key.size());
 }
 
 Segment Segment::open(const SegmentAddress& address, std::size_t bytes) {

@@ -21,6 +21,10 @@ struct SegmentAddress {
 /// Empty where the kernel does not say.
 std::string host_identity();
 
+/// A descriptor of memory without a name and without a size, for another process that keeps a segment in it.
+/// Closing it is the caller's duty. Throws EngineError ENGINE_MEMORY.
+int create_memory();
+
 /// An open descriptor, closed with its last owner.
 class Descriptor {
  public:
@@ -39,6 +43,10 @@ class Descriptor {
 class Segment {
  public:
   static Segment create(std::size_t bytes);
+  /// A segment in the file at `path`, of memory that somebody else keeps as well: it outlives this process,
+  /// and whoever keeps a segment of `bytes` there again finds it as it was. What has another size begins anew
+  /// as zeros. Sealed where `path` leads to memory of `create_memory`; others open no segment that is not.
+  static Segment keep(const std::string& path, std::size_t bytes);
   /// Throws EngineError ENGINE_ARGUMENT unless the address leads to a sealed segment of `bytes` with this
   /// key.
   static Segment open(const SegmentAddress& address, std::size_t bytes);
@@ -50,6 +58,10 @@ class Segment {
   const Descriptor& descriptor() const { return *descriptor_; }
 
  private:
+  /// Takes the descriptor.
+  static Segment allocate(int number, std::size_t bytes);
+  void take_address(std::string key);
+
   SegmentAddress address_;
   std::size_t bytes_ = 0;
   std::shared_ptr<const Descriptor> descriptor_;

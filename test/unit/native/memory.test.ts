@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync } from 'node:fs';
-import { readdir, readlink } from 'node:fs/promises';
+import { closeSync, openSync } from 'node:fs';
+import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { engine, type SegmentAddress } from '../../../native/engine.ts';
@@ -133,6 +135,89 @@ test('memory that nobody holds any more is given back', { timeout: 30_000 }, asy
     (await segments()) - before <= 60,
     `${(await segments()) - before} of 200 segments are still held`,
   );
+});
+
+/** A process that keeps `length` floats of 7 in the memory that it has as descriptor 3, and waits to be killed. */
+const KEEPER = `
+  import { engine } from ${JSON.stringify(new URL('../../../native/engine.ts', import.meta.url).href)};
+  const segment = engine.keepSegment('/proc/self/fd/3', Number(process.argv[1]));
+  segment.values.fill(7);
+  console.log(JSON.stringify(segment.address));
+  setInterval(() => {}, 1000);
+`;
+
+test('memory of another process outlives those that keep a segment there', async () => {
+  const number = engine.createMemory();
+  const child = spawn(process.execPath, ['--input-type=module', '-e', KEEPER, '3000'], {
+    stdio: ['ignore', 'pipe', 'inherit', number],
+  });
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  const address = JSON.parse((await lines.next()).value as string) as SegmentAddress;
+  assert.equal(engine.openSegment(address, 3000).values[2999], 7);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  const path = `/proc/self/fd/${number}`;
+  const kept = engine.keepSegment(path, 3000);
+  assert.deepEqual([kept.values.length, kept.values[0], kept.values[2999]], [3000, 7, 7]);
+  // Others find it under its key, and may trust that it does not shrink.
+  assert.equal(kept.address.key, address.key);
+  assert.equal(engine.openSegment(kept.address, 3000).values[1], 7);
+  assert.throws(() => engine.keepSegment(path, 5000), { code: 'ENGINE_MEMORY' });
+  closeSync(number);
+});
+
+test('a file of a file system keeps a segment as well, which nobody else is given', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'lepton-memory-'));
+  try {
+    const path = join(folder, 'shard');
+    const kept = engine.keepSegment(path, 3000);
+    kept.values.fill(5);
+    assert.equal(engine.keepSegment(path, 3000).values[2999], 5);
+    assert.throws(() => engine.openSegment(kept.address, 3000), {
+      code: 'ENGINE_ARGUMENT',
+      message: /sealed/,
+    });
+    assert.deepEqual([...engine.keepSegment(path, 5000).values.subarray(0, 2)], [0, 0]);
+    assert.throws(() => engine.keepSegment(join(folder, 'no', 'shard'), 10), { code: 'ENGINE_MEMORY' });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+test('an optimizer of two versions has the bits of one, and leaves the version before as it is', () => {
+  const random = new Random(4, 'versions');
+  const length = 2 * 4096 + 100;
+  const stride = 9 * PAGE;
+  const options = { learningRate: 0.1, iteration: 1 };
+  for (const spec of [
+    { optimizer: 'sgd', momentum: 0.9, nesterov: true },
+    { optimizer: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
+    { optimizer: 'rmsprop', rho: 0.9, momentum: 0.5, epsilon: 1e-7 },
+  ] as const) {
+    const memory = engine.createSegment(5 * stride);
+    const two = engine.createOptimizer(spec, length, { memory, at: PAGE, stride });
+    const one = engine.createOptimizer(spec, length);
+    let [expected, parameters] = [new Float32Array(length), new Float32Array(length)];
+    for (let iteration = 1; iteration <= 5; iteration++) {
+      const gradients = Float32Array.from({ length }, () => random.normal());
+      const slotsBefore = iteration % 2 === 0 ? two.oddSlots : two.slots;
+      const before = structuredClone(slotsBefore);
+      const next = [new Float32Array(length), new Float32Array(length)] as const;
+      one.advance(next[0], expected, gradients, [], 0, length, { ...options, iteration });
+      two.advance(next[1], parameters, gradients, [], 0, length, { ...options, iteration });
+      [expected, parameters] = next;
+      assert.deepEqual(parameters, expected, `${spec.optimizer} ${iteration}`);
+      assert.deepEqual(slotsBefore, before);
+      assert.deepEqual(iteration % 2 === 0 ? two.slots : two.oddSlots, one.slots);
+    }
+    assert.throws(() => two.update(parameters, parameters, 0, 1, options), { code: 'ENGINE_ARGUMENT' });
+    for (const place of [
+      { memory, at: 2 * PAGE, stride: 25 * PAGE },
+      { memory, at: PAGE, stride: 8 * PAGE },
+      { memory, at: 50 * PAGE, stride },
+    ])
+      assert.throws(() => engine.createOptimizer(spec, length, place), { code: 'ENGINE_ARGUMENT' });
+  }
 });
 
 test('advance has the bits of accumulate and update', () => {

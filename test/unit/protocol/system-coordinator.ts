@@ -8,7 +8,8 @@ import {
 } from '../../../worker/protocol/ledger.ts';
 import { Membership, type MembershipMessage } from '../../../worker/protocol/membership.ts';
 import { NormSum } from '../../../worker/protocol/norm.ts';
-import type { Checkpoint, System } from './system.ts';
+import { type Holding, Recall } from '../../../worker/protocol/recall.ts';
+import type { Checkpoint, KeptLedger, System } from './system.ts';
 
 export class Coordinator {
   readonly #system: System;
@@ -19,6 +20,8 @@ export class Coordinator {
   readonly #cut: Cut;
   readonly #norm: NormSum | undefined;
   #restorePoint: Checkpoint | undefined;
+  #recall: Recall | undefined;
+  #recalled: KeptLedger | undefined;
   #cutLedger = new Map<number, LedgerState>();
   /** `step:server` -> values by chunk. */
   #saved = new Map<string, (readonly [number, number])[]>();
@@ -70,26 +73,34 @@ export class Coordinator {
     const before = this.#membership.phase;
     for (const effect of this.#membership.step(message)) {
       switch (effect.kind) {
-        case 'findRestorePoint': {
-          this.#restorePoint = system.checkpoints.at(-1);
-          const step = this.#restorePoint?.step;
-          this.membership({ kind: 'restorePoint', epoch: effect.epoch, step, foreign: false });
+        case 'findRestorePoint':
+          this.#findRestorePoint(effect.epoch);
           break;
-        }
         case 'load': {
-          const point = this.#restorePoint;
+          const [point, recalled] = [this.#restorePoint, this.#recalled?.step];
           const { server, epoch } = effect;
           const { workers } = this.#membership;
-          system.send(`server ${server}`, () => system.servers[server]!.load(epoch, point, workers));
+          system.send(`server ${server}`, () =>
+            system.servers[server]!.load(
+              epoch,
+              recalled === undefined ? point : undefined,
+              workers,
+              recalled,
+            ),
+          );
           break;
         }
-        case 'restored':
+        case 'restored': {
+          const { ledger, trail } = this.#recalled ?? this.#restorePoint ?? { ledger: undefined, trail: [] };
           this.#ledger = this.#openLedger();
-          this.#ledger.step({ kind: 'restore', state: this.#restorePoint?.ledger, nowMs: 0 });
-          this.#trail = [...(this.#restorePoint?.trail ?? [])];
+          this.#ledger.step({ kind: 'restore', state: ledger, nowMs: 0 });
+          this.#trail = [...trail];
           this.#cut.step({ kind: 'reset' });
           this.#norm?.reset();
+          system.keptLedgers = [undefined, undefined];
+          this.#keep();
           break;
+        }
         case 'anchor':
           this.#cutStep({ kind: 'begin', step: effect.step });
           break;
@@ -110,9 +121,59 @@ export class Coordinator {
     if (before !== 'ready' && this.#membership.phase === 'ready') {
       const { step } = this.#ledger.state(0);
       this.#tellNext();
+      if (this.#recalled) {
+        this.#ledgerStep({ kind: 'resume' });
+        return;
+      }
       this.#ledgerStep({ kind: 'committed', step });
       if (this.#membership.phase === 'ready') this.#ledgerStep({ kind: 'cutTaken', step });
     }
+  }
+
+  #findRestorePoint(epoch: number): void {
+    const { keptLedgers, servers } = this.#system;
+    const { workers } = this.#membership;
+    this.#recalled = undefined;
+    this.#recall = undefined;
+    const steps = keptLedgers.flatMap((kept) => (kept?.workers === workers ? [kept.step] : []));
+    if (steps.length === 0) {
+      this.#takeCheckpoint(epoch);
+      return;
+    }
+    this.#recall = new Recall(servers.length, steps);
+    for (const server of servers)
+      this.#system.send(`server ${server.index}`, () => server.recall(epoch, workers));
+  }
+
+  held(server: number, holding: Holding, epoch: number): void {
+    if (this.#system.coordinator !== this || epoch !== this.#membership.baseEpoch) return;
+    const answer = this.#recall?.add(server, holding);
+    if (!answer || answer.kind === 'waiting') return;
+    this.#recall = undefined;
+    const { keptLedgers, returns } = this.#system;
+    if (answer.kind === 'nothing') {
+      returns.toCheckpoint++;
+      this.#takeCheckpoint(epoch);
+      return;
+    }
+    const { step } = answer;
+    returns.toMemory++;
+    const newest = Math.max(...keptLedgers.map((kept) => kept?.step ?? 0));
+    returns.lostSteps = Math.max(returns.lostSteps, newest - step);
+    this.#recalled = keptLedgers[step % 2]!;
+    this.membership({ kind: 'restorePoint', epoch, step, foreign: false });
+  }
+
+  #takeCheckpoint(epoch: number): void {
+    this.#restorePoint = this.#system.checkpoints.at(-1);
+    this.membership({ kind: 'restorePoint', epoch, step: this.#restorePoint?.step, foreign: false });
+  }
+
+  #keep(): void {
+    const ledger = this.#ledger.state(0);
+    const { step } = ledger;
+    const trail = this.#trail.slice(0, step);
+    this.#system.keptLedgers[step % 2] = { step, workers: this.#membership.workers, ledger, trail };
   }
 
   record(rank: number, epoch: number, step: number, totals: Totals): void {
@@ -147,7 +208,10 @@ export class Coordinator {
   }
 
   #ledgerStep(message: LedgerMessage): void {
-    for (const effect of this.#ledger.step(message)) {
+    const { position } = this.#ledger;
+    const effects = this.#ledger.step(message);
+    if (this.#ledger.position !== position) this.#keep();
+    for (const effect of effects) {
       if (effect.kind === 'refuse') throw new Error(`ledger: ${effect.message}`);
       if (effect.kind === 'cut') this.#cutStep({ kind: 'begin', step: effect.step });
       if (effect.kind === 'boundary') this.membership({ kind: 'boundary', workers: effect.workers });

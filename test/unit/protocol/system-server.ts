@@ -11,7 +11,12 @@ export class Server {
   readonly #shard: Shard;
   #exchange: Exchange | undefined;
   #epoch = 0;
+  /** Of the newest load. */
+  #loaded = 0;
+  /** Outlives the process, and so do the marks: which step each place holds whole, and for how many workers. */
   #versions = new Map<string, number>();
+  #marks: (number | undefined)[] = [undefined, undefined];
+  #marksOf = 0;
   #sums = new Map<number, number>();
   #held = new Map<string, number>();
   #copies: { step: number; epoch: number }[] = [];
@@ -33,23 +38,43 @@ export class Server {
     this.#toCoordinator(() => coordinator.membership({ kind: 'enlist', server }));
   }
 
-  die(): void {
+  die(losesMemory: boolean): void {
     this.#exchange = undefined;
     this.#epoch = 0;
+    this.#loaded = 0;
+    if (losesMemory) {
+      this.#marks = [undefined, undefined];
+      this.#versions.clear();
+    }
     this.#system.drop(`server ${this.index}`);
     this.enlist();
   }
 
-  load(epoch: number, checkpoint: Checkpoint | undefined, workers: number): void {
+  recall(epoch: number, workers: number): void {
     if (epoch <= this.#epoch) return; // repeated or late
+    this.#epoch = epoch;
+    this.#exchange = undefined;
+    this.#copies = [];
+    const steps = workers === this.#marksOf ? this.#marks.filter((step) => step !== undefined) : [];
+    const holding = { steps, empty: this.#shard.chunks.length === 0 };
+    this.#report((coordinator) => coordinator.held(this.index, holding, epoch));
+  }
+
+  /** `recalled`: of the memory, at this step. */
+  load(epoch: number, checkpoint: Checkpoint | undefined, workers: number, recalled?: number): void {
+    if (epoch < this.#epoch || epoch <= this.#loaded) return; // repeated or late
     const { job } = this.#system;
     this.#epoch = epoch;
+    this.#loaded = epoch;
+    this.#marks = this.#marks.map((step) => (step === recalled ? step : undefined));
+    this.#marksOf = workers;
     const clipByNorm = job.clipNorm !== undefined;
     this.#exchange = new Exchange({ workers, chunks: this.#shard.chunks, clipByNorm });
     this.#copies = [];
     for (const { index } of this.#shard.chunks)
       if (checkpoint) this.#versions.set(`${index}:${checkpoint.step % 2}`, checkpoint.parameters[index]!);
-    this.apply(checkpoint ? { kind: 'load', epoch, step: checkpoint.step } : { kind: 'clear', epoch });
+    const step = recalled ?? checkpoint?.step;
+    this.apply(step === undefined ? { kind: 'clear', epoch } : { kind: 'load', epoch, step });
     this.#report((coordinator) => coordinator.membership({ kind: 'loaded', server: this.index, epoch }));
   }
 
@@ -115,12 +140,14 @@ export class Server {
         }
         break;
       case 'complete':
+        this.#marks[effect.step % 2] = effect.step;
         this.#maybeCopy();
         break;
     }
   }
 
   #update({ chunk, step, scale, learningRate }: Extract<ExchangeEffect, { kind: 'update' }>): void {
+    this.#marks[(step + 1) % 2] = undefined;
     const old = this.#version(chunk, step);
     const sum = this.#sums.get(chunk)!;
     const { state } = this.#shard.chunks.find(({ index }) => index === chunk)!;

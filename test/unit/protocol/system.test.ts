@@ -12,6 +12,7 @@ const NO_FAULTS: Faults = {
   killWorker: 0,
   killServer: 0,
   killCoordinator: 0,
+  loseMemory: 0,
   fullDisk: 0,
   resize: 0,
 };
@@ -39,8 +40,15 @@ function changesIn(trail: readonly number[]): number {
   return trail.filter((workers, step) => step > 0 && workers !== trail[step - 1]).length;
 }
 
-function check(faults: Faults, runs: number): { troubles: number; changes: number } {
+interface Checked {
+  readonly troubles: number;
+  readonly changes: number;
+  readonly returns: { toMemory: number; toCheckpoint: number };
+}
+
+function check(faults: Faults, runs: number): Checked {
   let [troubles, changes] = [0, 0];
+  const returns = { toMemory: 0, toCheckpoint: 0 };
   fc.assert(
     fc.property(jobs, serverCounts, seeds, (job, servers, seed) => {
       const system = new System(job, servers, seed);
@@ -49,10 +57,13 @@ function check(faults: Faults, runs: number): { troubles: number; changes: numbe
       changes += changesIn([job.workers, ...system.checkpoints.at(-1)!.trail]);
       assert.equal(system.ended, 'finish');
       troubles += system.troubles;
+      returns.toMemory += system.returns.toMemory;
+      returns.toCheckpoint += system.returns.toCheckpoint;
+      assert.ok(system.returns.lostSteps <= 1, `${system.returns.lostSteps} steps lost`);
     }),
     { numRuns: runs },
   );
-  return { troubles, changes };
+  return { troubles, changes, returns };
 }
 
 test('without faults, messages in any order', () => {
@@ -73,9 +84,19 @@ test('workers die', (context) => {
   context.diagnostic(`${troubles} workers killed in 400 jobs`);
 });
 
-test('servers die', (context) => {
-  const { troubles } = check({ ...NO_FAULTS, repeat: 0.1, killServer: 0.01 }, 400);
-  context.diagnostic(`${troubles} servers killed in 400 jobs`);
+test('servers and coordinators die: their memory is enough, with one lost step at most', (context) => {
+  const faults = { ...NO_FAULTS, repeat: 0.1, killServer: 0.01, killCoordinator: 0.003 };
+  const { troubles, returns } = check(faults, 400);
+  assert.ok(returns.toMemory > troubles / 4, `${returns.toMemory} of ${troubles} deaths`);
+  assert.equal(returns.toCheckpoint, 0);
+  context.diagnostic(`${troubles} killed in 400 jobs, ${returns.toMemory} times all went back to memory`);
+});
+
+test('servers die, and their memory with some', (context) => {
+  const faults = { ...NO_FAULTS, repeat: 0.1, killServer: 0.01, killCoordinator: 0.003, loseMemory: 0.3 };
+  const { troubles, returns } = check(faults, 400);
+  assert.ok(returns.toMemory > 50 && returns.toCheckpoint > 50, JSON.stringify(returns));
+  context.diagnostic(`${troubles} killed in 400 jobs; ${JSON.stringify(returns)}`);
 });
 
 const EVERYTHING: Faults = {
@@ -84,6 +105,7 @@ const EVERYTHING: Faults = {
   killWorker: 0.01,
   killServer: 0.01,
   killCoordinator: 0.005,
+  loseMemory: 0.3,
   fullDisk: 0.1,
   resize: 0.01,
 };

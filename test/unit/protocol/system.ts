@@ -16,6 +16,8 @@ export interface Faults {
   readonly killWorker: number;
   readonly killServer: number;
   readonly killCoordinator: number;
+  /** Chance per death of a server that the memory which outlives it is lost with it. */
+  readonly loseMemory: number;
   /** Chance per written shard. */
   readonly fullDisk: number;
   /** Somebody asks for another number of workers. */
@@ -29,6 +31,14 @@ export interface Checkpoint {
   readonly ledger: LedgerState;
   readonly parameters: readonly number[];
   /** Workers of each step before it. */
+  readonly trail: readonly number[];
+}
+
+/** What the coordinator's next process finds of a step. */
+export interface KeptLedger {
+  readonly step: number;
+  readonly workers: number;
+  readonly ledger: LedgerState;
   readonly trail: readonly number[];
 }
 
@@ -47,6 +57,10 @@ export class System {
   readonly workers: Worker[];
   coordinator: Coordinator;
   checkpoints: Checkpoint[] = [];
+  /** By step mod 2; outlives coordinators. */
+  keptLedgers: (KeptLedger | undefined)[] = [undefined, undefined];
+  /** How often everybody went back to memory, and to a checkpoint although the ledger of later steps was kept. */
+  returns = { toMemory: 0, toCheckpoint: 0, lostSteps: 0 };
   coordinatorLives = 0;
   ended: Exclude<Directive, 'train'> | undefined;
   actions = 0;
@@ -129,16 +143,18 @@ export class System {
     if (draw(faults.resize)) this.#resize(1 + this.random.integer(MOST_WORKERS));
     if (draw(faults.breakSession)) worker.breakSession();
     if (draw(faults.killWorker)) worker.die();
-    if (draw(faults.killServer)) this.servers[this.random.integer(this.servers.length)]!.die();
-    if (draw(faults.killCoordinator)) this.killCoordinator();
+    const losesMemory = (): boolean => this.random.uniform() < faults.loseMemory;
+    if (draw(faults.killServer)) this.servers[this.random.integer(this.servers.length)]!.die(losesMemory());
+    if (draw(faults.killCoordinator)) this.killCoordinator(losesMemory());
   }
 
   /** Coordinator and server 0 are one process. */
-  killCoordinator(): void {
+  killCoordinator(losesMemory: boolean): void {
     this.drop('coordinator');
     this.coordinatorLives++;
+    if (losesMemory) this.keptLedgers = [undefined, undefined];
     this.coordinator = new Coordinator(this);
-    this.servers[0]!.die();
+    this.servers[0]!.die(losesMemory);
     for (const server of this.servers) server.enlist();
     for (const worker of this.workers.slice(0, this.present)) worker.breakSession();
   }

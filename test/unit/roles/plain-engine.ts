@@ -6,6 +6,7 @@ import type {
   Feed,
   Memory,
   Optimizer,
+  OptimizerPlace,
   OptimizerSpec,
   Profile,
   StepOptions,
@@ -102,13 +103,19 @@ class LinearModel implements EngineModel {
 
 class Momentum implements Optimizer {
   readonly slots: { readonly momentum: Float32Array };
+  readonly oddSlots: { readonly momentum: Float32Array };
 
   readonly #momentum: number;
   readonly #nesterov: boolean;
 
-  constructor(spec: OptimizerSpec, length: number) {
+  constructor(spec: OptimizerSpec, length: number, place?: OptimizerPlace) {
     const { momentum, nesterov } = spec.optimizer === 'sgd' ? spec : { momentum: 0, nesterov: false };
-    this.slots = { momentum: new Float32Array(length) };
+    const kept = (version: number): Float32Array => {
+      const { memory, at, stride } = place!;
+      return memory.values.subarray(at + version * stride, at + version * stride + length);
+    };
+    this.slots = { momentum: place ? kept(0) : new Float32Array(length) };
+    this.oddSlots = place ? { momentum: kept(1) } : this.slots;
     this.#momentum = momentum;
     this.#nesterov = nesterov;
   }
@@ -119,8 +126,8 @@ class Momentum implements Optimizer {
     from: number,
     to: number,
     { learningRate, scale = 1, clipValue = Number.POSITIVE_INFINITY }: UpdateOptions,
+    { momentum }: Momentum['slots'] = this.slots,
   ): void {
-    const { momentum } = this.slots;
     for (let at = from; at < to; at++) {
       const gradient = Math.max(-clipValue, Math.min(clipValue, gradients[at]! * scale));
       momentum[at] = this.#momentum * momentum[at]! - learningRate * gradient;
@@ -143,7 +150,10 @@ class Momentum implements Optimizer {
     for (const { data, weight } of parts) accumulate(gradients, from, data, weight);
     if (!gradients.every(Number.isFinite)) return false;
     next.set(previous.subarray(from, to), from);
-    this.update(next, gradients, from, to, options);
+    const [made, before] =
+      options.iteration % 2 === 0 ? [this.slots, this.oddSlots] : [this.oddSlots, this.slots];
+    made.momentum.set(before.momentum.subarray(from, to), from);
+    this.update(next, gradients, from, to, options, made);
     return true;
   }
 }
@@ -154,15 +164,17 @@ function accumulate(sum: Float32Array, at: number, values: Uint8Array, weight: n
 }
 
 /** Segments, arenas and codecs are the engine's own: what they are worth is tested elsewhere. */
-const { createArena, createSegment, openSegment, hostIdentity } = engine;
+const { createArena, createSegment, openSegment, keepSegment, createMemory, hostIdentity } = engine;
 const { createEncoder, encodedBytes, encodeDifference, isEncoded, decode, decodeAccumulate } = engine;
 
 export const plainEngine: Engine = {
   createModel: (graph) => new LinearModel(graph),
-  createOptimizer: (spec: OptimizerSpec, length: number) => new Momentum(spec, length),
+  createOptimizer: (spec, length, place) => new Momentum(spec, length, place),
   createArena,
   createSegment,
   openSegment,
+  keepSegment,
+  createMemory,
   hostIdentity,
   createEncoder,
   encodedBytes,

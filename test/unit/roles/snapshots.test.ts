@@ -1,0 +1,170 @@
+// What a server leaves in memory for its next process, and what that makes of it after an end at any moment.
+import assert from 'node:assert/strict';
+import { closeSync, readSync, writeSync } from 'node:fs';
+import { test } from 'node:test';
+import { engine } from '../../../native/engine.ts';
+import { planChunks, planShards } from '../../../worker/protocol/chunks.ts';
+import type { LedgerState } from '../../../worker/protocol/ledger.ts';
+import { LedgerSnapshot } from '../../../worker/roles/ledger-snapshot.ts';
+import { ShardArrays, type ShardArraysOptions } from '../../../worker/roles/shard-arrays.ts';
+import { ShardSnapshot } from '../../../worker/roles/shard-snapshot.ts';
+
+const OPTIMIZER = { optimizer: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } as const;
+const LAYOUT = { trainableLength: 9000, length: 9100 };
+
+/** Memory that this process holds, as a launcher does. */
+function heldMemory(): { file: string; number: number } & Disposable {
+  const number = engine.createMemory();
+  return { file: `/proc/self/fd/${number}`, number, [Symbol.dispose]: () => closeSync(number) };
+}
+
+function openShard(file: string | undefined, identity = 'a'): ShardArrays {
+  const shard = planShards(planChunks(LAYOUT, 4096), 1)[0]!;
+  const trainable = LAYOUT.trainableLength;
+  const options: ShardArraysOptions = {
+    shard,
+    trainableLength: trainable,
+    optimizer: OPTIMIZER,
+    sharedMemory: true,
+    snapshot:
+      file === undefined
+        ? undefined
+        : new ShardSnapshot(engine, { file, shard, trainable, optimizer: OPTIMIZER, identity }),
+  };
+  return new ShardArrays(engine, options);
+}
+
+function begin(arrays: ShardArrays): void {
+  arrays.forget();
+  for (const { index, from, to } of arrays.shard.chunks)
+    arrays.write(
+      index,
+      0,
+      new Uint8Array(Float32Array.from({ length: to - from }, (_, at) => Math.sin(from + at)).buffer),
+    );
+  arrays.complete(0);
+}
+
+function makeChunk(arrays: ShardArrays, index: number, step: number): void {
+  const { from, to } = arrays.chunk(index)!;
+  const values = Float32Array.from({ length: to - from }, (_, at) => Math.cos(step * 7 + from + at));
+  arrays.hold(index, 0, { bytes: new Uint8Array(values.buffer), codec: '', shared: false });
+  arrays.accumulate(index, 0, 1, true);
+  arrays.update(index, step, 1, 0.01);
+}
+
+function makeStep(arrays: ShardArrays, step: number): void {
+  for (const { index } of arrays.shard.chunks) makeChunk(arrays, index, step);
+  arrays.complete(step + 1);
+}
+
+test('the next process has the bits of both steps that are whole, and goes on from either', () => {
+  using memory = heldMemory();
+  const undisturbed = openShard(undefined);
+  begin(undisturbed);
+  const first = openShard(memory.file);
+  begin(first);
+  for (let step = 0; step < 5; step++) {
+    makeStep(undisturbed, step);
+    makeStep(first, step);
+  }
+  const next = openShard(memory.file);
+  assert.deepEqual([...next.heldSteps].sort(), [4, 5]);
+  assert.deepEqual(next.copy(5), undisturbed.copy(5));
+  next.keepOnly(4);
+  assert.deepEqual(next.heldSteps, [4]);
+  for (const step of [4, 5]) makeStep(next, step);
+  makeStep(undisturbed, 5);
+  assert.deepEqual(next.copy(6), undisturbed.copy(6));
+});
+
+test('wherever a step is left off, the one before is whole', () => {
+  const { chunks } = openShard(undefined).shard;
+  for (let made = 0; made < chunks.length; made++) {
+    using memory = heldMemory();
+    const first = openShard(memory.file);
+    begin(first);
+    makeStep(first, 0);
+    makeStep(first, 1);
+    const before = first.copy(2);
+    for (const { index } of chunks.slice(0, made)) makeChunk(first, index, 2);
+    const next = openShard(memory.file);
+    assert.deepEqual([...next.heldSteps].sort(), made === 0 ? [1, 2] : [2], `${made} chunks made`);
+    assert.deepEqual(next.copy(2), before);
+  }
+});
+
+test('a step without any sample leaves parameters and state as they are', () => {
+  using memory = heldMemory();
+  const arrays = openShard(memory.file);
+  begin(arrays);
+  makeStep(arrays, 0);
+  const before = arrays.copy(1);
+  for (const { index } of arrays.shard.chunks) {
+    arrays.accumulate(index, 0, 0, true);
+    arrays.update(index, 1, 0, 0.01);
+  }
+  assert.deepEqual(arrays.copy(2), before);
+});
+
+test('what was kept under another name, and what was forgotten, is not held', () => {
+  using memory = heldMemory();
+  const arrays = openShard(memory.file);
+  assert.deepEqual(arrays.heldSteps, []);
+  begin(arrays);
+  assert.deepEqual(arrays.heldSteps, [0]);
+  assert.deepEqual(openShard(memory.file, 'b').heldSteps, []);
+  assert.deepEqual(openShard(memory.file).heldSteps, [0]);
+  openShard(memory.file).forget();
+  assert.deepEqual(arrays.heldSteps, []);
+});
+
+const NAMES = { epoch: 1, step: 3, milliseconds: 5.5, train: { samples: 96, sums: [1 / 3, 2] } };
+
+function ledgerAt(step: number): LedgerState {
+  return {
+    step,
+    train: { samples: step, sums: [step / 3] },
+    milliseconds: 7,
+    history: step < 3 ? [] : [NAMES],
+  };
+}
+
+test('the next coordinator finds the ledgers of the two newest steps', () => {
+  using memory = heldMemory();
+  const first = new LedgerSnapshot(memory.file);
+  assert.deepEqual(first.steps('a'), []);
+  const checkpoint = { step: 0, folder: 'run-000000000-1' };
+  for (const step of [0, 1, 2, 3, 4]) first.keep('a', { ledger: ledgerAt(step), checkpoint });
+  first.close();
+  const next = new LedgerSnapshot(memory.file);
+  assert.deepEqual(next.steps('a').sort(), [3, 4]);
+  assert.deepEqual(next.steps('b'), []);
+  for (const step of [3, 4])
+    assert.deepEqual(next.at(step), { identity: 'a', ledger: ledgerAt(step), checkpoint });
+  next.keepOnly('a', { ledger: ledgerAt(3) });
+  next.close();
+  const last = new LedgerSnapshot(memory.file);
+  assert.deepEqual(last.steps('a'), [3]);
+  assert.equal(last.at(3)!.checkpoint, undefined);
+  last.close();
+});
+
+test('a ledger of which any byte is not written leaves the one before', () => {
+  using memory = heldMemory();
+  const first = new LedgerSnapshot(memory.file);
+  for (const step of [6, 7]) first.keep('a', { ledger: ledgerAt(step) });
+  const whole = Buffer.alloc(8 + 4096);
+  readSync(memory.number, whole, 0, whole.length, 0);
+  const length = 8 + whole.readUInt32LE(0);
+  for (let torn = 0; torn < length; torn += 5) {
+    const byte = Buffer.from([whole[torn]! ^ 0x55]);
+    writeSync(memory.number, byte, 0, 1, torn);
+    const next = new LedgerSnapshot(memory.file);
+    assert.deepEqual(next.steps('a'), [7], `byte ${torn}`);
+    next.close();
+    writeSync(memory.number, whole, torn, 1, torn);
+  }
+  assert.deepEqual(new LedgerSnapshot(memory.file).steps('a'), [6, 7]);
+  first.close();
+});
