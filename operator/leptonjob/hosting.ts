@@ -20,6 +20,14 @@ export function hostsServer(job: Spec, { role, rank }: Standing): boolean {
   return role === hostRole(job) && rank < serverPlacesOf(job.spec).servers;
 }
 
+/**
+ * A killed server is started again in its pod, where the memory of the process before is. Not where the job says what is to happen after
+ * such an end: then it is the end of the pod.
+ */
+export function restartsInPlace({ spec }: Spec): boolean {
+  return spec.maxRestarts > 0 && spec.failurePolicy.rules.length === 0;
+}
+
 /** Server 0 is the coordinator's. */
 export function isCoordinator(job: Spec, { role, rank }: Standing): boolean {
   return rank === 0 && role === hostRole(job);

@@ -2,12 +2,14 @@
 // how it comes into the pod is not. Pure.
 import { createHash } from 'node:crypto';
 import type { JobConfigInput } from '../../protos/role-config.ts';
-import { hostNames, hostRole } from './hosting.ts';
+import { hostNames, hostRole, restartsInPlace } from './hosting.ts';
 import type { LeptonJobObject } from './job.ts';
 import { DEFAULT_OUTPUT, type Role, SERVER_PORT, serviceName } from './names.ts';
 
 /** Where a pod has its certificates. */
 export const TLS_FOLDER = '/etc/lepton/tls';
+/** Where a pod has the memory that outlives its containers. */
+export const MEMORY_FOLDER = '/run/lepton/memory';
 const GIVE_UP_SECONDS = 3600;
 
 /** What all processes of a job are told, and the digest that names it. */
@@ -69,6 +71,9 @@ function contentOf(job: LeptonJobObject, workers: number): JobConfigInput {
     directory,
     checkpointUri: spec.checkpoint.uri ?? `${directory.replace(/\/$/, '')}/checkpoints`,
     lastWordsFile: '/dev/termination-log',
+    ...(restartsInPlace(job)
+      ? { snapshotFiles: { shard: `${MEMORY_FOLDER}/shard`, ledger: `${MEMORY_FOLDER}/ledger` } }
+      : {}),
     // The operator knows whom everybody waits for; those who only wait must not give up before it has acted.
     deadlines: { stallSeconds: Math.max(GIVE_UP_SECONDS, 2 * (spec.failurePolicy.stallSeconds ?? 0)) },
   };

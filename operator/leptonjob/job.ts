@@ -56,7 +56,7 @@ export interface PodView {
   readonly node?: string;
   /** When it had to be gone, grace included. */
   readonly terminatingSinceMs?: number;
-  /** Of a failed pod. */
+  /** Of a failed pod, or one whose container ends again and again. */
   readonly end?: PodEnd;
   /** Of a process that has ended well: the coordinating server, or a worker that the job does without. */
   readonly words?: Words;

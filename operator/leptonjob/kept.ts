@@ -58,10 +58,14 @@ function keptOfCondition({
   };
 }
 
-function keptOfContainer({ name, state }: ContainerStatus): ContainerStatus {
-  if (!state) return { name };
-  const { waiting, terminated } = state;
-  return { name, state: { ...(waiting ? { waiting } : {}), ...(terminated ? { terminated } : {}) } };
+function keptOfContainer({ name, state, restartCount, lastState }: ContainerStatus): ContainerStatus {
+  const { waiting, terminated } = state ?? {};
+  return {
+    name,
+    ...(state ? { state: { ...(waiting ? { waiting } : {}), ...(terminated ? { terminated } : {}) } } : {}),
+    ...(restartCount ? { restartCount } : {}),
+    ...(lastState?.terminated ? { lastState: { terminated: lastState.terminated } } : {}),
+  };
 }
 
 /** Nodes report images, addresses and sizes every few minutes; only conditions that hold and resources are read here. */

@@ -25,16 +25,24 @@ export interface Pod extends Stored {
 export interface ContainerStatus {
   readonly name: string;
   readonly ready?: boolean;
+  readonly restartCount?: number;
   readonly state?: {
     readonly waiting?: { readonly reason?: string; readonly message?: string };
-    readonly terminated?: {
-      readonly exitCode: number;
-      readonly signal?: number;
-      readonly reason?: string;
-      readonly message?: string;
-    };
+    readonly terminated?: Terminated;
   };
+  /** Of the container before, in this pod. */
+  readonly lastState?: { readonly terminated?: Terminated };
 }
+
+interface Terminated {
+  readonly exitCode: number;
+  readonly signal?: number;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+/** As the launcher of `lepton run` counts them (worker/launch/restarts.ts). */
+const MOST_RESTARTS_IN_PLACE = 3;
 
 /** Undefined for pods that no place of a job can be read from. */
 export function viewPod(pod: Pod): PodView | undefined {
@@ -56,10 +64,15 @@ export function viewPod(pod: Pod): PodView | undefined {
     ready: isReady(pod),
     ...(node === undefined ? {} : { node }),
     ...(deletionTimestamp === undefined ? {} : { terminatingSinceMs: Date.parse(deletionTimestamp) }),
-    ...(phase === 'Failed' ? { end: endOf(pod) } : {}),
+    ...(phase === 'Failed' || wearsOut(pod) ? { end: endOf(pod) } : {}),
     ...(words ? { words } : {}),
     ...(waiting ? { waiting } : {}),
   };
+}
+
+/** Its container was started again in place so often that another start is held to be useless. */
+function wearsOut(pod: Pod): boolean {
+  return (containerOf(pod)?.restartCount ?? 0) > MOST_RESTARTS_IN_PLACE;
 }
 
 export function isReady(pod: Pod): boolean {
@@ -105,7 +118,8 @@ function wordsOf(pod: Pod): Words | undefined {
 
 /** The most telling reason: who took the pod away before what its process said. */
 function endOf(pod: Pod): PodEnd {
-  const ended = containerOf(pod)?.state?.terminated;
+  const container = containerOf(pod);
+  const ended = container?.state?.terminated ?? container?.lastState?.terminated;
   const words = lastWords(pod);
   const disrupted = conditionOf(pod, 'DisruptionTarget');
   const reason = reasonOf(pod, ended, disrupted?.status === 'True');

@@ -3,9 +3,9 @@ import { HOSTED_TLS_FOLDER } from '../../protos/role-config.ts';
 import type { OperatorConfig } from '../config.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import type { Membership } from './gang/backend.ts';
-import { hostsServer } from './hosting.ts';
+import { hostsServer, restartsInPlace } from './hosting.ts';
 import type { LeptonJobObject } from './job.ts';
-import { configFor, outputFolderOf, TLS_FOLDER } from './job-config.ts';
+import { configFor, MEMORY_FOLDER, outputFolderOf, TLS_FOLDER } from './job-config.ts';
 import {
   CONTAINER,
   certificatesName,
@@ -24,6 +24,8 @@ type Json = Record<string, unknown>;
 
 const CONFIG_FOLDER = '/etc/lepton/job';
 const GRACE_SECONDS = 30;
+/** Of processes that crashed or were killed, as shells report it: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGSEGV. */
+const KILLED = [132, 133, 134, 135, 136, 137, 139];
 
 export function podOf(
   job: LeptonJobObject,
@@ -124,11 +126,18 @@ function containerOf(
           readinessProbe: { tcpSocket: { port: SERVER_PORT }, periodSeconds: 2 },
         }
       : {}),
+    ...(keepsMemory(job, { role, rank })
+      ? {
+          restartPolicy: 'Never',
+          restartPolicyRules: [{ action: 'Restart', exitCodes: { operator: 'In', values: KILLED } }],
+        }
+      : {}),
     volumeMounts: [
       { name: 'lepton-job', mountPath: CONFIG_FOLDER, readOnly: true },
       { name: 'lepton-tls', mountPath: TLS_FOLDER, readOnly: true },
       { name: 'lepton-tmp', mountPath: '/tmp' },
       ...(output === undefined ? [] : [{ name: 'lepton-output', mountPath: output }]),
+      ...(keepsMemory(job, { role, rank }) ? [{ name: 'lepton-memory', mountPath: MEMORY_FOLDER }] : []),
       ...((own['volumeMounts'] ?? []) as Json[]),
     ],
   };
@@ -144,7 +153,12 @@ function volumesOf(job: LeptonJobObject, place: Place, ownOutput: boolean): Json
     { name: 'lepton-tls', projected: { defaultMode: 0o440, sources: tlsSources(job, place) } },
     { name: 'lepton-tmp', emptyDir: {} },
     ...(ownOutput ? [{ name: 'lepton-output', emptyDir: {} }] : []),
+    ...(keepsMemory(job, place) ? [{ name: 'lepton-memory', emptyDir: { medium: 'Memory' } }] : []),
   ];
+}
+
+function keepsMemory(job: LeptonJobObject, place: Pick<Place, 'role' | 'rank'>): boolean {
+  return hostsServer(job, place) && restartsInPlace(job);
 }
 
 /** As `worker/transport/certificates.ts` looks for them. Later generations come into the pod when they are made. */

@@ -40,6 +40,23 @@ test('a job becomes pods, a service, a config and certificates, all owned by it'
   }
 });
 
+test('a server’s pod is made with what starts a killed process again in it', async () => {
+  await fleet.submit('kept');
+  const pods = await fleet.expectPods('kept', 3);
+  // An API server drops what it does not know.
+  type Container = { restartPolicy?: string; restartPolicyRules?: { action: string }[] };
+  const facts = pods.map(({ metadata: { name }, spec }) => {
+    const [container] = (spec as { containers: Container[] }).containers;
+    return [name, container?.restartPolicy, container?.restartPolicyRules?.map(({ action }) => action)];
+  });
+  assert.deepEqual(facts, [
+    ['kept-server-0', 'Never', ['Restart']],
+    ['kept-worker-0', undefined, undefined],
+    ['kept-worker-1', undefined, undefined],
+  ]);
+  await fleet.plane.api.delete(LEPTON_JOBS, { namespace: fleet.namespace, name: 'kept' });
+});
+
 test('Pending, Starting, Running with progress, Succeeded; running pods go, ended ones stay', async () => {
   await fleet.submit('walk');
   await fleet.phase('walk', 'Pending');

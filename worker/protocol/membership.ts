@@ -3,7 +3,8 @@
 import type { RuntimeErrorCode } from './errors.ts';
 
 /** Epochs of one life of the coordinator; its next life starts above them, so no epoch is ever given twice. */
-export const EPOCHS_PER_ATTEMPT = 2 ** 20;
+const EPOCHS_PER_LIFE = 2 ** 20;
+const LIVES_PER_ATTEMPT = 2 ** 10;
 
 /** No job has more workers. */
 const MOST_WORKERS = 1024;
@@ -12,8 +13,10 @@ export interface MembershipOptions {
   /** At first; until somebody asks for another number, ranks above wait for that. */
   readonly workers: number;
   readonly servers: number;
-  /** How often the coordinator's process was started before. */
+  /** How often the coordinator's process was started before, by whoever says so with every start. */
   readonly attempt: number;
+  /** How often it was started since in the same place, without being told. */
+  readonly life?: number;
   /** A worker that says nothing for this long is reported lost. */
   readonly silentMs: number;
 }
@@ -126,7 +129,8 @@ export class Membership {
 
   constructor(options: MembershipOptions) {
     this.#options = options;
-    this.#epoch = options.attempt * EPOCHS_PER_ATTEMPT;
+    const life = Math.min(options.life ?? 0, LIVES_PER_ATTEMPT - 1);
+    this.#epoch = (options.attempt * LIVES_PER_ATTEMPT + life) * EPOCHS_PER_LIFE;
     this.#workers = options.workers;
     this.#next = options.workers;
     this.#keepPlaces();

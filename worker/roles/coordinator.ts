@@ -29,7 +29,7 @@ import { Times } from './times.ts';
 import { Watchers } from './watchers.ts';
 
 export interface CoordinatorOptions
-  extends Pick<CourseOptions, 'config' | 'checkpoints' | 'log' | 'nowMs' | 'finish'> {
+  extends Pick<CourseOptions, 'config' | 'checkpoints' | 'kept' | 'log' | 'nowMs' | 'finish'> {
   /** The parameter server in this process. */
   readonly local: Pick<Peers, 'announce' | 'hears'> & { command(command: ServerCommand): void };
   readonly trace: PhaseClock;

@@ -10,6 +10,7 @@ import type { NormMessage } from '../protocol/norm.ts';
 import type { JoinResponse, ServerCommand } from '../transport/messages.ts';
 import { Account } from './account.ts';
 import { Cuts } from './cuts.ts';
+import type { LedgerSnapshot } from './ledger-snapshot.ts';
 import type { Log } from './log.ts';
 import type { Plan } from './plan.ts';
 import type { ProgressBoard, ReportedProgress } from './progress-board.ts';
@@ -19,6 +20,8 @@ import { Steps } from './steps.ts';
 export interface CourseOptions {
   readonly config: RoleConfig;
   readonly checkpoints: Checkpoints;
+  /** Undefined where nothing outlives this process. */
+  readonly kept: LedgerSnapshot | undefined;
   readonly log: Log;
   readonly nowMs: () => number;
   readonly board: ProgressBoard;
@@ -53,15 +56,16 @@ export class Course {
     const { config } = options;
     this.#options = options;
     this.#account = new Account(config);
+    this.snapshots = this.#newSnapshots();
     this.membership = new Membership({
       workers: config.workers,
       servers: config.servers.length,
       attempt: config.attempt,
+      life: this.snapshots.life,
       silentMs: config.deadlines.silentSeconds * 1000,
     });
     this.#steps = this.#newSteps();
     this.cuts = this.#newCuts();
-    this.snapshots = this.#newSnapshots();
   }
 
   #newSteps(): Steps {
@@ -114,10 +118,10 @@ export class Course {
   }
 
   #newSnapshots(): Snapshots {
-    const { config, log, peers } = this.#options;
+    const { config, kept, peers } = this.#options;
     return new Snapshots({
       config,
-      log,
+      kept,
       job: () => ({ plan: this.#account.text, workers: this.membership.workers }),
       command: peers.command,
       found: (epoch, step) => this.applyMembership({ kind: 'restorePoint', epoch, step, foreign: false }),
@@ -139,7 +143,6 @@ export class Course {
     this.#over = true;
     this.#steps.close();
     this.cuts.close();
-    this.snapshots.close();
   }
 
   /** The first plan that comes is the job's; workers with another are refused by its digest. Throws BAD_MESSAGE. */

@@ -1,6 +1,6 @@
 // The ledger of the two newest steps, for the coordinator's next process: written before a step is announced, to a file of memory that
 // outlives the process. No shard.
-import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import type { LedgerEpoch, LedgerState } from '../protocol/ledger.ts';
 
@@ -22,11 +22,17 @@ interface Entry extends KeptLedger {
 
 /** Where the second place begins; the file has holes, which take no memory. */
 const PLACE_BYTES = 2 ** 32;
+/** Behind both places: how many processes have opened the file. */
+const LIVES_AT = 2 * PLACE_BYTES;
 /** Length and checksum of what follows. */
 const HEAD_BYTES = 8;
+/** Of a ledger: some 200,000 epochs. */
+const MOST_BYTES = 2 ** 26;
 
 /** The ledger of step s lies in place s mod 2, under a checksum: whatever moment the process is killed at, one of them is whole. */
-export class LedgerSnapshot {
+export class LedgerSnapshot implements Disposable {
+  /** How many processes had this memory before. */
+  readonly life: number;
   readonly #file: number;
   readonly #entries: (Entry | undefined)[];
   readonly #texts = new WeakMap<LedgerEpoch, string>();
@@ -35,6 +41,14 @@ export class LedgerSnapshot {
   constructor(path: string) {
     this.#file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
     this.#entries = [this.#read(0), this.#read(1)];
+    this.life = this.#countLife();
+  }
+
+  /** The identity of the newest ledger. */
+  get identity(): string | undefined {
+    const [even, odd] = this.#entries;
+    const evenIsNewer = (even?.ledger.step ?? -1) > (odd?.ledger.step ?? -1);
+    return (evenIsNewer ? even : odd)?.identity;
   }
 
   /** Of which there is a ledger under this identity. */
@@ -49,12 +63,14 @@ export class LedgerSnapshot {
 
   keep(identity: string, { ledger, checkpoint }: KeptLedger): void {
     const place = ledger.step % 2;
-    this.#entries[place] = { identity, ledger, checkpoint };
     const { history, ...state } = ledger;
     const head = JSON.stringify({ identity, checkpoint, state });
     // A run of many epochs has a long history, of which a step changes nothing.
     const text = `[${[head, ...history.map((record) => this.#textOf(record))].join(',')}]`;
-    this.#write(place, Buffer.from(text));
+    const body = Buffer.from(text);
+    const fits = body.byteLength <= MOST_BYTES;
+    this.#entries[place] = fits ? { identity, ledger, checkpoint } : undefined;
+    this.#write(place, fits ? body : Buffer.alloc(0));
   }
 
   /** Nothing but this one counts any more. */
@@ -65,8 +81,17 @@ export class LedgerSnapshot {
     this.keep(identity, kept);
   }
 
-  close(): void {
+  [Symbol.dispose](): void {
     closeSync(this.#file);
+  }
+
+  #countLife(): number {
+    const lives = Buffer.alloc(4);
+    readSync(this.#file, lives, 0, 4, LIVES_AT);
+    const life = lives.readUInt32LE(0);
+    lives.writeUInt32LE(life + 1, 0);
+    writeSync(this.#file, lives, 0, 4, LIVES_AT);
+    return life;
   }
 
   #textOf(record: LedgerEpoch): string {
@@ -88,7 +113,7 @@ export class LedgerSnapshot {
     const at = place * PLACE_BYTES;
     if (readSync(this.#file, head, 0, HEAD_BYTES, at) < HEAD_BYTES) return undefined;
     const length = head.readUInt32LE(0);
-    if (length === 0 || at + HEAD_BYTES + length > fstatSync(this.#file).size) return undefined;
+    if (length === 0 || length > MOST_BYTES) return undefined;
     const body = Buffer.alloc(length);
     readSync(this.#file, body, 0, length, at + HEAD_BYTES);
     if (crc32(body) !== head.readUInt32LE(4)) return undefined;

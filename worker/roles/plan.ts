@@ -78,6 +78,12 @@ export function identityOf(run: string, plan: string, workers: number): string {
   return JSON.stringify([run, digestOf(plan), workers]);
 }
 
+/** Undefined where it is the name of another run. */
+export function workersIn(identity: string, run: string): number | undefined {
+  const [own, , workers] = JSON.parse(identity) as [string, string, number];
+  return own === run ? workers : undefined;
+}
+
 export function digestOf(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }

@@ -14,9 +14,11 @@ import type { ServerCommand, ShardReport } from '../transport/messages.ts';
 import type { Security } from '../transport/security.ts';
 import { writeResults } from './artefacts.ts';
 import { Coordinator, type Outcome } from './coordinator.ts';
+import { LedgerSnapshot } from './ledger-snapshot.ts';
 import type { Log } from './log.ts';
 import { openSecurity } from './open-security.ts';
 import { ParameterServer } from './parameter-server.ts';
+import { workersIn } from './plan.ts';
 
 const TIMES_INTERVAL_MS = 1000;
 
@@ -38,11 +40,15 @@ export async function runServer(
 }
 
 async function runCoordinatingServer(
-  config: RoleConfig,
+  given: RoleConfig,
   engine: Engine,
   log: Log,
   leaving: Leaving,
 ): Promise<LastWords> {
+  using kept = openKept(given, log);
+  // Whoever starts a process again in its place tells it what the one before was told.
+  const present = kept?.identity === undefined ? undefined : workersIn(kept.identity, given.job.run);
+  const config = { ...given, workers: present ?? given.workers };
   const checkpoints = new Checkpoints(openStore(config.checkpointUri));
   using trace = openTrace(config, log);
   const local = {
@@ -53,6 +59,7 @@ async function runCoordinatingServer(
   const coordinator = new Coordinator({
     config,
     checkpoints,
+    kept,
     log,
     nowMs: () => performance.now(),
     trace,
@@ -79,6 +86,17 @@ async function runCoordinatingServer(
   await listener.close();
   if (outcome.error) throw outcome.error;
   return lastWordsOf(outcome);
+}
+
+/** What the coordinator before has left in memory. Without it the job goes on from checkpoints. */
+function openKept({ snapshotFiles }: RoleConfig, log: Log): LedgerSnapshot | undefined {
+  if (!snapshotFiles) return undefined;
+  try {
+    return new LedgerSnapshot(snapshotFiles.ledger);
+  } catch (error) {
+    log('warning', 'nothing is kept in memory for the next process', { error: (error as Error).message });
+    return undefined;
+  }
 }
 
 async function runPlainServer(config: RoleConfig, engine: Engine, log: Log): Promise<void> {

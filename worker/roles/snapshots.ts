@@ -3,13 +3,13 @@
 import type { RoleConfig } from '../../protos/role-config.ts';
 import { type Holding, Recall } from '../protocol/recall.ts';
 import type { ServerCommand } from '../transport/messages.ts';
-import { type KeptLedger, LedgerSnapshot } from './ledger-snapshot.ts';
-import type { Log } from './log.ts';
+import type { KeptLedger, LedgerSnapshot } from './ledger-snapshot.ts';
 import { identityOf } from './plan.ts';
 
 export interface SnapshotsOptions {
   readonly config: RoleConfig;
-  readonly log: Log;
+  /** Undefined where nothing outlives this process. */
+  readonly kept: LedgerSnapshot | undefined;
   /** What servers must agree on. */
   readonly job: () => { readonly plan: string; readonly workers: number };
   readonly command: (server: number, command: ServerCommand) => void;
@@ -35,13 +35,12 @@ export class Snapshots {
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
-    const { config, log } = options;
-    if (!config.snapshotFiles) return;
-    try {
-      this.#kept = new LedgerSnapshot(config.snapshotFiles.ledger);
-    } catch (error) {
-      log('warning', 'nothing is kept in memory for the next process', { error: (error as Error).message });
-    }
+    this.#kept = options.kept;
+  }
+
+  /** How many coordinators had this memory before. */
+  get life(): number {
+    return this.#kept?.life ?? 0;
   }
 
   /** Undefined where everybody goes back to a checkpoint. */
@@ -100,10 +99,6 @@ export class Snapshots {
   /** Everybody is at this step. */
   keepOnly(kept: KeptLedger): void {
     this.#kept?.keepOnly(this.#identity, kept);
-  }
-
-  close(): void {
-    this.#kept?.close();
   }
 
   get #identity(): string {

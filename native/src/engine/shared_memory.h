@@ -47,8 +47,8 @@ class Segment {
   /// and whoever keeps a segment of `bytes` there again finds it as it was. What has another size begins anew
   /// as zeros. Sealed where `path` leads to memory of `create_memory`; others open no segment that is not.
   static Segment keep(const std::string& path, std::size_t bytes);
-  /// Throws EngineError ENGINE_ARGUMENT unless the address leads to a sealed segment of `bytes` with this
-  /// key.
+  /// Throws EngineError ENGINE_ARGUMENT unless the address leads to a segment of `bytes` with this key,
+  /// sealed or this process's own.
   static Segment open(const SegmentAddress& address, std::size_t bytes);
 
   const SegmentAddress& address() const { return address_; }

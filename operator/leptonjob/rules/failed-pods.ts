@@ -28,6 +28,7 @@ export function failedPods(seen: Seen, status: LeptonJobStatus): Failure[] {
 function endOf(pod: PodView, { lostNodes }: Seen): PodEnd | undefined {
   const { phase, words, node, terminatingSinceMs } = pod;
   if (phase === 'Failed') return pod.end ?? { reason: 'Error', message: 'failed' };
+  if (phase === 'Running' && pod.end) return pod.end;
   if (words?.phase === 'Left') return { reason: 'Disruption', message: 'it has left, and is needed again' };
   if (words?.phase === 'Stopped')
     return { reason: 'Disruption', message: 'the run was stopped by somebody else' };

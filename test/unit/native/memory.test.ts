@@ -73,8 +73,8 @@ test('what is not the memory that was meant is refused', async () => {
   refused({ key: '0'.repeat(32) }, 100, /another key/);
   refused({ key: '' }, 100, /another key/);
   refused({}, 5000, /expected 24576 bytes, got 8192/);
-  refused({ descriptor: openSync('/dev/null', 'r') }, 100, /sealed/);
-  refused({ descriptor: openSync(process.execPath, 'r') }, 100, /sealed/);
+  refused({ descriptor: openSync('/dev/null', 'r') }, 100, /expected 8192 bytes/);
+  refused({ descriptor: openSync(process.execPath, 'r') }, 100, /expected 8192 bytes/);
   refused({ descriptor: 999_999 }, 100, /No such file/);
   refused({ process: 2 ** 30 }, 100, /No such file/);
   refused({ process: -1 }, 100, /whole number/);
@@ -137,46 +137,61 @@ test('memory that nobody holds any more is given back', { timeout: 30_000 }, asy
   );
 });
 
-/** A process that keeps `length` floats of 7 in the memory that it has as descriptor 3, and waits to be killed. */
+/** A process that keeps `length` floats of 7 in a file, which may be descriptor 3, and waits to be killed. */
 const KEEPER = `
   import { engine } from ${JSON.stringify(new URL('../../../native/engine.ts', import.meta.url).href)};
-  const segment = engine.keepSegment('/proc/self/fd/3', Number(process.argv[1]));
+  const segment = engine.keepSegment(process.argv[1], Number(process.argv[2]));
   segment.values.fill(7);
   console.log(JSON.stringify(segment.address));
   setInterval(() => {}, 1000);
 `;
 
-test('memory of another process outlives those that keep a segment there', async () => {
-  const number = engine.createMemory();
-  const child = spawn(process.execPath, ['--input-type=module', '-e', KEEPER, '3000'], {
-    stdio: ['ignore', 'pipe', 'inherit', number],
+async function keeperOf(file: string, length: number, inherited: readonly number[] = []) {
+  const child = spawn(process.execPath, ['--input-type=module', '-e', KEEPER, file, String(length)], {
+    stdio: ['ignore', 'pipe', 'inherit', ...inherited],
   });
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   const address = JSON.parse((await lines.next()).value as string) as SegmentAddress;
-  assert.equal(engine.openSegment(address, 3000).values[2999], 7);
-  child.kill('SIGKILL');
-  await once(child, 'exit');
+  return {
+    address,
+    [Symbol.asyncDispose]: async () => {
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    },
+  };
+}
+
+test('memory of another process outlives those that keep a segment there', async () => {
+  const number = engine.createMemory();
+  let key = '';
+  {
+    await using keeper = await keeperOf('/proc/self/fd/3', 3000, [number]);
+    ({ key } = keeper.address);
+    assert.equal(engine.openSegment(keeper.address, 3000).values[2999], 7);
+  }
   const path = `/proc/self/fd/${number}`;
   const kept = engine.keepSegment(path, 3000);
   assert.deepEqual([kept.values.length, kept.values[0], kept.values[2999]], [3000, 7, 7]);
   // Others find it under its key, and may trust that it does not shrink.
-  assert.equal(kept.address.key, address.key);
-  assert.equal(engine.openSegment(kept.address, 3000).values[1], 7);
+  assert.equal(kept.address.key, key);
   assert.throws(() => engine.keepSegment(path, 5000), { code: 'ENGINE_MEMORY' });
   closeSync(number);
 });
 
-test('a file of a file system keeps a segment as well, which nobody else is given', async () => {
+test('a file of a file system keeps a segment as well, which no other process is given', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'lepton-memory-'));
   try {
     const path = join(folder, 'shard');
+    {
+      await using keeper = await keeperOf(path, 3000);
+      assert.throws(() => engine.openSegment(keeper.address, 3000), {
+        code: 'ENGINE_ARGUMENT',
+        message: /sealed/,
+      });
+    }
     const kept = engine.keepSegment(path, 3000);
-    kept.values.fill(5);
-    assert.equal(engine.keepSegment(path, 3000).values[2999], 5);
-    assert.throws(() => engine.openSegment(kept.address, 3000), {
-      code: 'ENGINE_ARGUMENT',
-      message: /sealed/,
-    });
+    assert.equal(kept.values[2999], 7);
+    assert.equal(engine.openSegment(kept.address, 3000).values[2999], 7);
     assert.deepEqual([...engine.keepSegment(path, 5000).values.subarray(0, 2)], [0, 0]);
     assert.throws(() => engine.keepSegment(join(folder, 'no', 'shard'), 10), { code: 'ENGINE_MEMORY' });
   } finally {

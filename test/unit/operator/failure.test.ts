@@ -84,6 +84,45 @@ test('signals are read from the field where a runtime fills it, else from the ex
     assert.deepEqual([ended(terminated)?.reason, ended(terminated)?.signal], [reason, signal]);
 });
 
+test('a container that is started again in its pod: the fourth time the pod is no good, for what ended it', () => {
+  const running = (restartCount: number) =>
+    viewPod({
+      metadata: {
+        name: 'p',
+        namespace: 'n',
+        uid: 'u',
+        resourceVersion: '1',
+        labels: { 'lepton.ai/role': 'server', 'lepton.ai/rank': '0' },
+      },
+      status: {
+        phase: 'Running',
+        containerStatuses: [
+          {
+            name: 'lepton',
+            restartCount,
+            state: { waiting: { reason: 'CrashLoopBackOff' } },
+            lastState: { terminated: { exitCode: 137, reason: 'OOMKilled' } },
+          },
+        ],
+      },
+    } as unknown as Pod);
+  assert.deepEqual(
+    [1, 3].map((count) => running(count)?.end),
+    [undefined, undefined],
+  );
+  assert.deepEqual(running(4)?.end, {
+    reason: 'OutOfMemory',
+    message: 'exit code 137 (OOMKilled)',
+    exitCode: 137,
+    signal: 9,
+  });
+  const cluster = training(CALM);
+  cluster.pods = cluster.pods.map((pod) => (pod.role === 'server' ? { ...pod, end: running(4)!.end! } : pod));
+  cluster.settle();
+  assert.equal(cluster.status?.restarts, 1);
+  assert.equal(cluster.status?.attempt, 1);
+});
+
 const CALM: Waits = { silent: [], absent: [], awaited: [], standingSeconds: 0 };
 const SILENT: Waits = { ...CALM, silent: [{ rank: 1, attempt: 0, seconds: 61 }] };
 const STANDING: Waits = {

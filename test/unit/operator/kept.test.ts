@@ -72,6 +72,16 @@ const PODS: Readonly<Record<string, Pod>> = {
     conditions: [holds('PodScheduled')],
     containerStatuses: [{ ...CONTAINER, name: 'lepton', state: { waiting: { reason: 'ErrImagePull' } } }],
   }),
+  'whose container was killed again and again': pod({
+    ...RUNNING,
+    containerStatuses: [
+      {
+        ...RUNNING.containerStatuses[0]!,
+        restartCount: 4,
+        lastState: { terminated: { exitCode: 139, finishedAt: AT } },
+      },
+    ],
+  }),
   'that initializes': pod({
     phase: 'Pending',
     conditions: [holds('PodScheduled')],

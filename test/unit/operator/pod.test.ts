@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type OperatorConfig, operatorConfigSchema } from '../../../operator/config.ts';
+import { jobConfigOf } from '../../../operator/leptonjob/job-config.ts';
 import { podOf } from '../../../operator/leptonjob/pod.ts';
 import { SmallCluster } from './small-cluster.ts';
 
@@ -114,4 +115,37 @@ test('a worker that holds parameters listens, has both identities, and is not ev
   const holds = { listens: true, evictable: 'false', server: true };
   assert.deepEqual([0, 1].map(facts), [holds, holds]);
   assert.deepEqual(facts(2), { listens: false, evictable: 'true', server: false });
+});
+
+test('a killed server is started again in its pod, where its memory is; not where the job says what follows such an end', () => {
+  const factsOf = (role: 'worker' | 'server', spec: Record<string, unknown> = {}) => {
+    const { job } = new SmallCluster(spec);
+    const pod = podOf(job, { role, rank: 0, attempt: 0 }, SETTINGS) as unknown as { spec: PodSpec };
+    const [container] = pod.spec.containers;
+    const mounts = container?.['volumeMounts'] as { name: string; mountPath: string }[];
+    const volumes = pod.spec['volumes'] as { name: string }[];
+    return {
+      pod: pod.spec['restartPolicy'],
+      rules: container?.['restartPolicyRules'],
+      volume: volumes.find(({ name }) => name === 'lepton-memory'),
+      folder: mounts.find(({ name }) => name === 'lepton-memory')?.mountPath,
+      files: jobConfigOf(job).content.snapshotFiles,
+    };
+  };
+  const files = { shard: '/run/lepton/memory/shard', ledger: '/run/lepton/memory/ledger' };
+  const values = [132, 133, 134, 135, 136, 137, 139];
+  const keeps = {
+    pod: 'Never',
+    rules: [{ action: 'Restart', exitCodes: { operator: 'In', values } }],
+    volume: { name: 'lepton-memory', emptyDir: { medium: 'Memory' } },
+    folder: '/run/lepton/memory',
+    files,
+  };
+  const nothing = { pod: 'Never', rules: undefined, volume: undefined, folder: undefined };
+  assert.deepEqual(factsOf('server'), keeps);
+  assert.deepEqual(factsOf('worker'), { ...nothing, files });
+  assert.deepEqual(factsOf('worker', { parameterServer: { replicas: 0 } }), keeps);
+  const rules = [{ signals: [9], action: 'FailJob' }];
+  for (const spec of [{ maxRestarts: 0 }, { failurePolicy: { rules } }])
+    assert.deepEqual(factsOf('server', spec), { ...nothing, files: undefined });
 });

@@ -1,6 +1,7 @@
 // Which step a job can go on from, by what its servers and its coordinator hold.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Membership } from '../../../worker/protocol/membership.ts';
 import { type Holding, Recall } from '../../../worker/protocol/recall.ts';
 
 const holds = (...steps: number[]): Holding => ({ steps, empty: false });
@@ -39,4 +40,24 @@ test('an answer that is repeated is not that of another server', () => {
   recall.add(0, holds(4));
   assert.deepEqual(recall.add(0, holds(4)), { kind: 'waiting' });
   assert.deepEqual(recall.add(1, holds(4)), { kind: 'step', step: 4 });
+});
+
+test('each life of the coordinator begins above the epochs of those before, told of or not', () => {
+  const newest = ([attempt, life]: readonly [number, number]): number =>
+    new Membership({ workers: 1, servers: 1, attempt, life, silentMs: 1000 }).newest;
+  const lives = [
+    [0, 0],
+    [0, 1],
+    [0, 900],
+    [1, 0],
+    [1, 5000],
+    [2, 0],
+    [1_000_000, 0],
+    [1_000_000, 5000],
+  ] as const;
+  const epochs = lives.map(newest);
+  for (const [at, epoch] of epochs.entries()) {
+    const next = epochs[at + 1] ?? Number.MAX_SAFE_INTEGER;
+    assert.ok(next - epoch >= 2 ** 20, `${lives[at]}: from ${epoch} to ${next}`);
+  }
 });

@@ -132,27 +132,26 @@ function ledgerAt(step: number): LedgerState {
 
 test('the next coordinator finds the ledgers of the two newest steps', () => {
   using memory = heldMemory();
-  const first = new LedgerSnapshot(memory.file);
+  using first = new LedgerSnapshot(memory.file);
   assert.deepEqual(first.steps('a'), []);
   const checkpoint = { step: 0, folder: 'run-000000000-1' };
   for (const step of [0, 1, 2, 3, 4]) first.keep('a', { ledger: ledgerAt(step), checkpoint });
-  first.close();
-  const next = new LedgerSnapshot(memory.file);
+  using next = new LedgerSnapshot(memory.file);
   assert.deepEqual(next.steps('a').sort(), [3, 4]);
   assert.deepEqual(next.steps('b'), []);
   for (const step of [3, 4])
     assert.deepEqual(next.at(step), { identity: 'a', ledger: ledgerAt(step), checkpoint });
   next.keepOnly('a', { ledger: ledgerAt(3) });
-  next.close();
-  const last = new LedgerSnapshot(memory.file);
+  using last = new LedgerSnapshot(memory.file);
   assert.deepEqual(last.steps('a'), [3]);
   assert.equal(last.at(3)!.checkpoint, undefined);
-  last.close();
+  assert.deepEqual([first.life, next.life, last.life], [0, 1, 2]);
+  assert.deepEqual([first.identity, last.identity], ['a', 'a']);
 });
 
 test('a ledger of which any byte is not written leaves the one before', () => {
   using memory = heldMemory();
-  const first = new LedgerSnapshot(memory.file);
+  using first = new LedgerSnapshot(memory.file);
   for (const step of [6, 7]) first.keep('a', { ledger: ledgerAt(step) });
   const whole = Buffer.alloc(8 + 4096);
   readSync(memory.number, whole, 0, whole.length, 0);
@@ -160,11 +159,10 @@ test('a ledger of which any byte is not written leaves the one before', () => {
   for (let torn = 0; torn < length; torn += 5) {
     const byte = Buffer.from([whole[torn]! ^ 0x55]);
     writeSync(memory.number, byte, 0, 1, torn);
-    const next = new LedgerSnapshot(memory.file);
+    using next = new LedgerSnapshot(memory.file);
     assert.deepEqual(next.steps('a'), [7], `byte ${torn}`);
-    next.close();
     writeSync(memory.number, whole, torn, 1, torn);
   }
-  assert.deepEqual(new LedgerSnapshot(memory.file).steps('a'), [6, 7]);
-  first.close();
+  using again = new LedgerSnapshot(memory.file);
+  assert.deepEqual(again.steps('a'), [6, 7]);
 });
