@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { LogLine } from '../../worker/protocol/progress.ts';
 import { Random } from '../../worker/random/philox.ts';
 import {
   type Outcome,
@@ -31,6 +32,15 @@ function assertUnharmed({ digest, history }: Outcome): void {
   for (const { epoch, samples } of history) assert.equal(samples, SAMPLES, `samples of epoch ${epoch}`);
   assert.deepEqual(history, undisturbed.history);
   assert.equal(digest, undisturbed.digest);
+}
+
+function assertFromMemory(lines: readonly LogLine[]): void {
+  const returns = returnsIn(lines);
+  assert.ok(returns.length > 0);
+  for (const { message, fields } of returns) {
+    assert.equal(message, 'job goes on from memory');
+    assert.ok(Number(fields['lostSteps']) <= 1, `${fields['lostSteps']} steps lost`);
+  }
 }
 
 /** Kills at random moments, each time after the job has made a step since the last one. */
@@ -78,12 +88,8 @@ for (const [memory, snapshots] of [
     });
     assert.equal(killed, SERVER_KILLS);
     assertUnharmed(outcome);
-    const returns = returnsIn(lines);
-    assert.ok(returns.length > 0);
-    for (const { message, fields } of returns) {
-      assert.equal(message, snapshots ? 'job goes on from memory' : 'job goes on from a checkpoint');
-      assert.ok(Number(fields['lostSteps'] ?? 0) <= 1, `${fields['lostSteps']} steps lost`);
-    }
+    if (snapshots) assertFromMemory(lines);
+    else assert.ok(returnsIn(lines).every(({ message }) => message === 'job goes on from a checkpoint'));
     context.diagnostic(`${killed} servers killed, digest ${outcome.digest.slice(0, 12)} as undisturbed`);
   });
 
@@ -105,13 +111,25 @@ test(
   },
 );
 
+test('kill -9 of all processes at once', TIMEOUT, async () => {
+  const rare = { ...JOB, everySteps: 100_000, maxRestarts: 50, testing: { delayMs: 2 } };
+  const { lines, ...outcome } = await run(rare, async (job) => {
+    assert.ok(await job.until(({ step }) => step >= 30));
+    for (const { pid } of [...job.progress.servers, ...job.progress.workers]) process.kill(pid!, 'SIGKILL');
+  });
+  assertUnharmed(outcome);
+  assertFromMemory(lines);
+});
+
 test('kill -9 of workers that hold the parameters', TIMEOUT, async (context) => {
   let killed = 0;
-  const outcome = await run({ ...JOB, servers: 0, maxRestarts: 50 }, async (job) => {
+  const rare = { ...JOB, servers: 0, everySteps: 100_000, maxRestarts: 50, testing: { delayMs: 2 } };
+  const { lines, ...outcome } = await run(rare, async (job) => {
     killed = await killAtRandom(job, 'servers', SERVER_KILLS);
   });
   assert.equal(killed, SERVER_KILLS);
   assertUnharmed(outcome);
+  assertFromMemory(lines);
   context.diagnostic(`${killed} workers killed, the coordinator's among them`);
 });
 

@@ -42,7 +42,7 @@ for (const sharedMemory of [true, false])
       const before = servers.map(heldBy);
       assert.deepEqual(
         before.map(({ segments }) => segments),
-        servers.map(() => (sharedMemory ? 1 + WORKERS : 0)),
+        servers.map((_, server) => keptBy(server) + (sharedMemory ? WORKERS : 0)),
       );
       const watch = new Watch(servers);
       const happened = await disturb(job);
@@ -110,6 +110,11 @@ function signal(pid: number, name: NodeJS.Signals): void {
   } catch {
     // nobody is there
   }
+}
+
+/** What it inherits for its next process, what it works in of that, and the ledger of the coordinator. */
+function keptBy(server: number): number {
+  return 3 + (server === 0 ? 1 : 0);
 }
 
 function countsOf({ sockets, segments }: Held): Pick<Held, 'sockets' | 'segments'> {

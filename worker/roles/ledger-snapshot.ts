@@ -18,37 +18,54 @@ export interface KeptLedger {
 interface Entry extends KeptLedger {
   /** Names all that the ledger's numbers count in. */
   readonly identity: string;
+  readonly history: KeptHistory;
 }
 
-/** Where the second place begins; the file has holes, which take no memory. */
+interface EntryText extends Pick<Entry, 'identity' | 'checkpoint'> {
+  readonly state: Omit<LedgerState, 'history'>;
+  readonly history: Pick<KeptHistory, 'place' | 'check'>;
+}
+
+interface KeptHistory {
+  readonly place: number;
+  readonly check: number;
+  readonly records: readonly LedgerEpoch[];
+}
+
+/** From one place of the file to the next; it has holes, which take no memory. */
 const PLACE_BYTES = 2 ** 32;
-/** Behind both places: how many processes have opened the file. */
-const LIVES_AT = 2 * PLACE_BYTES;
 /** Length and checksum of what follows. */
 const HEAD_BYTES = 8;
-/** Of a ledger: some 200,000 epochs. */
+/** Of a text: a history of some 200,000 epochs. */
 const MOST_BYTES = 2 ** 26;
+const HISTORIES = [2, 3] as const;
+/** How many processes have opened the file. */
+const LIVES_AT = 4 * PLACE_BYTES;
 
-/** The ledger of step s lies in place s mod 2, under a checksum: whatever moment the process is killed at, one of them is whole. */
+/**
+ * The ledger of step s lies in place s mod 2, under a checksum: whatever moment the process is killed at, one of them is whole. The
+ * history, which may be long and seldom changes, lies in two places of its own in turns: what is written over belongs to the step whose
+ * place is written next.
+ */
 export class LedgerSnapshot implements Disposable {
   /** How many processes had this memory before. */
   readonly life: number;
   readonly #file: number;
   readonly #entries: (Entry | undefined)[];
+  #history: KeptHistory | undefined;
   readonly #texts = new WeakMap<LedgerEpoch, string>();
 
   /** Throws what the file system says. */
   constructor(path: string) {
     this.#file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-    this.#entries = [this.#read(0), this.#read(1)];
+    this.#entries = [this.#readEntry(0), this.#readEntry(1)];
+    this.#history = this.#newest?.history;
     this.life = this.#countLife();
   }
 
-  /** The identity of the newest ledger. */
+  /** Of the newest ledger. */
   get identity(): string | undefined {
-    const [even, odd] = this.#entries;
-    const evenIsNewer = (even?.ledger.step ?? -1) > (odd?.ledger.step ?? -1);
-    return (evenIsNewer ? even : odd)?.identity;
+    return this.#newest?.identity;
   }
 
   /** Of which there is a ledger under this identity. */
@@ -62,27 +79,42 @@ export class LedgerSnapshot implements Disposable {
   }
 
   keep(identity: string, { ledger, checkpoint }: KeptLedger): void {
+    const { history: records, ...state } = ledger;
+    const history = this.#keepHistory(records);
     const place = ledger.step % 2;
-    const { history, ...state } = ledger;
-    const head = JSON.stringify({ identity, checkpoint, state });
-    // A run of many epochs has a long history, of which a step changes nothing.
-    const text = `[${[head, ...history.map((record) => this.#textOf(record))].join(',')}]`;
-    const body = Buffer.from(text);
-    const fits = body.byteLength <= MOST_BYTES;
-    this.#entries[place] = fits ? { identity, ledger, checkpoint } : undefined;
-    this.#write(place, fits ? body : Buffer.alloc(0));
+    this.#entries[place] = { identity, ledger, checkpoint, history };
+    const { place: at, check } = history;
+    this.#write(place, JSON.stringify({ identity, checkpoint, state, history: { place: at, check } }));
   }
 
   /** Nothing but this one counts any more. */
   keepOnly(identity: string, kept: KeptLedger): void {
-    const other = (kept.ledger.step + 1) % 2;
+    const own = kept.ledger.step % 2;
+    const other = 1 - own;
+    this.#history = this.#entries[own]?.history ?? this.#history;
     this.#entries[other] = undefined;
-    this.#write(other, Buffer.alloc(0));
+    this.#write(other, '');
     this.keep(identity, kept);
   }
 
   [Symbol.dispose](): void {
     closeSync(this.#file);
+  }
+
+  get #newest(): Entry | undefined {
+    const [even, odd] = this.#entries;
+    return (even?.ledger.step ?? -1) > (odd?.ledger.step ?? -1) ? even : odd;
+  }
+
+  #keepHistory(records: readonly LedgerEpoch[]): KeptHistory {
+    const before = this.#history;
+    const unchanged =
+      before?.records.length === records.length && records.every((one, at) => one === before.records[at]);
+    if (unchanged) return before;
+    const place = before?.place === HISTORIES[0] ? HISTORIES[1] : HISTORIES[0];
+    const check = this.#write(place, `[${records.map((record) => this.#textOf(record)).join(',')}]`);
+    this.#history = { place, check, records: [...records] };
+    return this.#history;
   }
 
   #countLife(): number {
@@ -100,15 +132,20 @@ export class LedgerSnapshot implements Disposable {
     return text;
   }
 
-  #write(place: number, body: Buffer): void {
-    const bytes = Buffer.allocUnsafe(HEAD_BYTES + body.byteLength);
-    bytes.writeUInt32LE(body.byteLength, 0);
-    bytes.writeUInt32LE(crc32(body), 4);
-    body.copy(bytes, HEAD_BYTES);
-    writeSync(this.#file, bytes, 0, bytes.byteLength, place * PLACE_BYTES);
+  /** Gives the checksum. What is too long is as good as not written. */
+  #write(place: number, text: string): number {
+    const body = Buffer.from(text);
+    const check = crc32(body);
+    const head = Buffer.alloc(HEAD_BYTES);
+    head.writeUInt32LE(body.byteLength <= MOST_BYTES ? body.byteLength : 0, 0);
+    head.writeUInt32LE(check, 4);
+    const bytes = Buffer.concat([head, body]);
+    writeSync(this.#file, bytes, 0, Math.min(bytes.byteLength, HEAD_BYTES + MOST_BYTES), place * PLACE_BYTES);
+    return check;
   }
 
-  #read(place: number): Entry | undefined {
+  /** Undefined where nothing is whole. */
+  #read(place: number): { readonly text: string; readonly check: number } | undefined {
     const head = Buffer.alloc(HEAD_BYTES);
     const at = place * PLACE_BYTES;
     if (readSync(this.#file, head, 0, HEAD_BYTES, at) < HEAD_BYTES) return undefined;
@@ -116,11 +153,17 @@ export class LedgerSnapshot implements Disposable {
     if (length === 0 || length > MOST_BYTES) return undefined;
     const body = Buffer.alloc(length);
     readSync(this.#file, body, 0, length, at + HEAD_BYTES);
-    if (crc32(body) !== head.readUInt32LE(4)) return undefined;
-    const [{ identity, checkpoint, state }, ...history] = JSON.parse(body.toString()) as [
-      Omit<Entry, 'ledger'> & { readonly state: Omit<LedgerState, 'history'> },
-      ...LedgerEpoch[],
-    ];
-    return { identity, checkpoint, ledger: { ...state, history } };
+    const check = crc32(body);
+    return check === head.readUInt32LE(4) ? { text: body.toString(), check } : undefined;
+  }
+
+  #readEntry(place: number): Entry | undefined {
+    const found = this.#read(place);
+    if (!found) return undefined;
+    const { identity, checkpoint, state, history } = JSON.parse(found.text) as EntryText;
+    const kept = this.#read(history.place);
+    if (kept?.check !== history.check) return undefined;
+    const records = JSON.parse(kept.text) as LedgerEpoch[];
+    return { identity, checkpoint, ledger: { ...state, history: records }, history: { ...history, records } };
   }
 }

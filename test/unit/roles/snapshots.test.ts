@@ -119,15 +119,15 @@ test('what was kept under another name, and what was forgotten, is not held', ()
   assert.deepEqual(arrays.heldSteps, []);
 });
 
-const NAMES = { epoch: 1, step: 3, milliseconds: 5.5, train: { samples: 96, sums: [1 / 3, 2] } };
-
+/** An epoch ends at every step from the third on. */
 function ledgerAt(step: number): LedgerState {
-  return {
-    step,
-    train: { samples: step, sums: [step / 3] },
-    milliseconds: 7,
-    history: step < 3 ? [] : [NAMES],
-  };
+  const history = Array.from({ length: Math.max(0, step - 2) }, (_, at) => ({
+    epoch: at + 1,
+    step: at + 3,
+    milliseconds: 5.5,
+    train: { samples: 96, sums: [1 / 3, at] },
+  }));
+  return { step, train: { samples: step, sums: [step / 3] }, milliseconds: 7, history };
 }
 
 test('the next coordinator finds the ledgers of the two newest steps', () => {
@@ -135,34 +135,62 @@ test('the next coordinator finds the ledgers of the two newest steps', () => {
   using first = new LedgerSnapshot(memory.file);
   assert.deepEqual(first.steps('a'), []);
   const checkpoint = { step: 0, folder: 'run-000000000-1' };
-  for (const step of [0, 1, 2, 3, 4]) first.keep('a', { ledger: ledgerAt(step), checkpoint });
-  using next = new LedgerSnapshot(memory.file);
-  assert.deepEqual(next.steps('a').sort(), [3, 4]);
-  assert.deepEqual(next.steps('b'), []);
-  for (const step of [3, 4])
-    assert.deepEqual(next.at(step), { identity: 'a', ledger: ledgerAt(step), checkpoint });
-  next.keepOnly('a', { ledger: ledgerAt(3) });
+  for (let step = 0; step <= 6; step++) {
+    first.keep('a', { ledger: ledgerAt(step), checkpoint });
+    using next = new LedgerSnapshot(memory.file);
+    const steps = step === 0 ? [0] : [step - 1, step];
+    assert.deepEqual(next.steps('a').sort(), steps);
+    assert.deepEqual(next.steps('b'), []);
+    for (const one of steps) {
+      const { ledger, checkpoint: newest } = next.at(one)!;
+      assert.deepEqual({ ledger, newest }, { ledger: ledgerAt(one), newest: checkpoint });
+    }
+    assert.deepEqual([next.life, next.identity], [step + 1, 'a']);
+  }
+  using back = new LedgerSnapshot(memory.file);
+  back.keepOnly('a', { ledger: back.at(5)!.ledger });
   using last = new LedgerSnapshot(memory.file);
-  assert.deepEqual(last.steps('a'), [3]);
-  assert.equal(last.at(3)!.checkpoint, undefined);
-  assert.deepEqual([first.life, next.life, last.life], [0, 1, 2]);
-  assert.deepEqual([first.identity, last.identity], ['a', 'a']);
+  assert.deepEqual(last.steps('a'), [5]);
+  assert.deepEqual([last.at(5)!.ledger, last.at(5)!.checkpoint], [ledgerAt(5), undefined]);
 });
 
-test('a ledger of which any byte is not written leaves the one before', () => {
+const PLACE_BYTES = 2 ** 32;
+
+/** Tears every byte of a text in turn. */
+function tear(number: number, place: number, look: (torn: number) => void): Buffer {
+  const at = place * PLACE_BYTES;
+  const whole = Buffer.alloc(8 + 8192);
+  readSync(number, whole, 0, whole.length, at);
+  const length = whole.readUInt32LE(0);
+  assert.ok(length > 50, `place ${place}`);
+  for (let torn = 0; torn < 8 + length; torn++) {
+    writeSync(number, Buffer.from([whole[torn]! ^ 0x55]), 0, 1, at + torn);
+    look(torn);
+    writeSync(number, whole, torn, 1, at + torn);
+  }
+  return whole.subarray(8, 8 + length);
+}
+
+test('a ledger of which any byte is not written, or its history, leaves the one before', () => {
   using memory = heldMemory();
   using first = new LedgerSnapshot(memory.file);
-  for (const step of [6, 7]) first.keep('a', { ledger: ledgerAt(step) });
-  const whole = Buffer.alloc(8 + 4096);
-  readSync(memory.number, whole, 0, whole.length, 0);
-  const length = 8 + whole.readUInt32LE(0);
-  for (let torn = 0; torn < length; torn += 5) {
-    const byte = Buffer.from([whole[torn]! ^ 0x55]);
-    writeSync(memory.number, byte, 0, 1, torn);
+  for (const step of [6, 7, 8]) first.keep('a', { ledger: ledgerAt(step) });
+  const onlyBefore = (torn: number): void => {
     using next = new LedgerSnapshot(memory.file);
     assert.deepEqual(next.steps('a'), [7], `byte ${torn}`);
-    writeSync(memory.number, whole, torn, 1, torn);
-  }
+  };
+  const text = tear(memory.number, 0, onlyBefore).toString();
+  tear(memory.number, (JSON.parse(text) as { history: { place: number } }).history.place, onlyBefore);
   using again = new LedgerSnapshot(memory.file);
-  assert.deepEqual(again.steps('a'), [6, 7]);
+  assert.deepEqual(again.steps('a'), [8, 7]);
+});
+
+test('the next process goes on in the histories that it finds', () => {
+  using memory = heldMemory();
+  for (let step = 4; step < 10; step++) {
+    using process = new LedgerSnapshot(memory.file);
+    process.keep('a', { ledger: ledgerAt(step) });
+    using next = new LedgerSnapshot(memory.file);
+    assert.deepEqual(next.steps('a').sort(), step === 4 ? [4] : [step - 1, step]);
+  }
 });
