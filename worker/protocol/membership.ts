@@ -3,8 +3,7 @@
 import type { RuntimeErrorCode } from './errors.ts';
 
 /** Epochs of one life of the coordinator; its next life starts above them, so no epoch is ever given twice. */
-const EPOCHS_PER_LIFE = 2 ** 20;
-const LIVES_PER_ATTEMPT = 2 ** 10;
+const EPOCHS_PER_ATTEMPT = 2 ** 20;
 
 /** No job has more workers. */
 const MOST_WORKERS = 1024;
@@ -13,10 +12,10 @@ export interface MembershipOptions {
   /** At first; until somebody asks for another number, ranks above wait for that. */
   readonly workers: number;
   readonly servers: number;
-  /** How often the coordinator's process was started before, by whoever says so with every start. */
+  /** How often the coordinator's process was started before. */
   readonly attempt: number;
-  /** How often it was started since in the same place, without being told. */
-  readonly life?: number;
+  /** The newest epoch that a life before has given, where one is remembered: not every start may have counted as an attempt. */
+  readonly given?: number;
   /** A worker that says nothing for this long is reported lost. */
   readonly silentMs: number;
 }
@@ -129,8 +128,7 @@ export class Membership {
 
   constructor(options: MembershipOptions) {
     this.#options = options;
-    const life = Math.min(options.life ?? 0, LIVES_PER_ATTEMPT - 1);
-    this.#epoch = (options.attempt * LIVES_PER_ATTEMPT + life) * EPOCHS_PER_LIFE;
+    this.#epoch = Math.max(options.attempt * EPOCHS_PER_ATTEMPT, options.given ?? 0);
     this.#workers = options.workers;
     this.#next = options.workers;
     this.#keepPlaces();

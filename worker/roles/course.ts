@@ -61,7 +61,7 @@ export class Course {
       workers: config.workers,
       servers: config.servers.length,
       attempt: config.attempt,
-      life: this.snapshots.life,
+      given: this.snapshots.epoch,
       silentMs: config.deadlines.silentSeconds * 1000,
     });
     this.#steps = this.#newSteps();
@@ -191,6 +191,7 @@ export class Course {
     if (this.#over) return;
     const before = this.membership.phase;
     const effects = this.membership.step(message);
+    this.snapshots.keepEpoch(this.membership.newest);
     for (const effect of effects) this.#changeMembers(effect);
     if (before !== 'ready' && this.#isReady) this.#begin();
     else if (before === 'ready' && !this.#isReady)

@@ -39,8 +39,8 @@ const HEAD_BYTES = 8;
 /** Of a text: a history of some 200,000 epochs. */
 const MOST_BYTES = 2 ** 26;
 const HISTORIES = [2, 3] as const;
-/** How many processes have opened the file. */
-const LIVES_AT = 4 * PLACE_BYTES;
+/** Of the newest epoch that was given. */
+const EPOCH_AT = 4 * PLACE_BYTES;
 
 /**
  * The ledger of step s lies in place s mod 2, under a checksum: whatever moment the process is killed at, one of them is whole. The
@@ -48,11 +48,10 @@ const LIVES_AT = 4 * PLACE_BYTES;
  * place is written next.
  */
 export class LedgerSnapshot implements Disposable {
-  /** How many processes had this memory before. */
-  readonly life: number;
   readonly #file: number;
   readonly #entries: (Entry | undefined)[];
   #history: KeptHistory | undefined;
+  #epoch: number;
   readonly #texts = new WeakMap<LedgerEpoch, string>();
 
   /** Throws what the file system says. */
@@ -60,7 +59,22 @@ export class LedgerSnapshot implements Disposable {
     this.#file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
     this.#entries = [this.#readEntry(0), this.#readEntry(1)];
     this.#history = this.#newest?.history;
-    this.life = this.#countLife();
+    const epoch = Buffer.alloc(8);
+    readSync(this.#file, epoch, 0, 8, EPOCH_AT);
+    this.#epoch = epoch.readDoubleLE(0);
+  }
+
+  /** The newest that was kept; 0: none. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  keepEpoch(epoch: number): void {
+    if (epoch === this.#epoch) return;
+    this.#epoch = epoch;
+    const bytes = Buffer.alloc(8);
+    bytes.writeDoubleLE(epoch, 0);
+    writeSync(this.#file, bytes, 0, 8, EPOCH_AT);
   }
 
   /** Of the newest ledger. */
@@ -115,15 +129,6 @@ export class LedgerSnapshot implements Disposable {
     const check = this.#write(place, `[${records.map((record) => this.#textOf(record)).join(',')}]`);
     this.#history = { place, check, records: [...records] };
     return this.#history;
-  }
-
-  #countLife(): number {
-    const lives = Buffer.alloc(4);
-    readSync(this.#file, lives, 0, 4, LIVES_AT);
-    const life = lives.readUInt32LE(0);
-    lives.writeUInt32LE(life + 1, 0);
-    writeSync(this.#file, lives, 0, 4, LIVES_AT);
-    return life;
   }
 
   #textOf(record: LedgerEpoch): string {

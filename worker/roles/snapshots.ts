@@ -38,9 +38,14 @@ export class Snapshots {
     this.#kept = options.kept;
   }
 
-  /** How many coordinators had this memory before. */
-  get life(): number {
-    return this.#kept?.life ?? 0;
+  /** The newest epoch that a coordinator has given. */
+  get epoch(): number {
+    return this.#kept?.epoch ?? 0;
+  }
+
+  /** Before anybody is told it. */
+  keepEpoch(epoch: number): void {
+    this.#kept?.keepEpoch(epoch);
   }
 
   /** Undefined where everybody goes back to a checkpoint. */
