@@ -371,7 +371,11 @@ export class ShardArrays {
 
   /** Whatever is here is of no use any more. */
   forget(): void {
-    this.#snapshot?.forget();
+    if (!this.#snapshot) return;
+    this.#snapshot.forget();
+    // A job that begins anew begins without momentum.
+    for (const slots of [this.#slots(0), this.#slots(1)])
+      for (const slot of Object.values(slots)) slot.fill(0);
   }
 
   /** All chunks stand at the step. */
