@@ -1,9 +1,11 @@
 // The two calls that carry bulk, Push and Pull, at the listening end: gRPC's protocol spoken over HTTP/2 directly, as grpc-js would copy
 // every chunk three times and leave the copies to the garbage collector. Any gRPC client can make them. No meaning of messages.
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Http2Session, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { status } from '@grpc/grpc-js';
 import type { RuntimeError } from '../protocol/errors.ts';
+import { type BulkConnection, type Lane, plainLane } from './bulk-connection.ts';
 import { BulkWriter } from './bulk-writer.ts';
 import { EMPTY_FRAME, Frames, SpareBuffers } from './frames.ts';
 import { PULL_MESSAGE, PUSH_MESSAGE } from './hot-messages.ts';
@@ -25,6 +27,8 @@ export interface BulkCallsOptions {
   readonly chunkBytes: number;
   readonly stuckMs: number;
   readonly handlers: ExchangeHandlers;
+  /** Undefined: the session is Node's altogether. */
+  readonly connectionOf: (session: Http2Session) => BulkConnection | undefined;
 }
 
 export class BulkCalls {
@@ -56,9 +60,15 @@ export class BulkCalls {
     return true;
   }
 
+  /** A call that nobody takes. */
+  refuse(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    stream.on('error', () => {});
+    refuse(stream, new RefusedCall(status.UNIMPLEMENTED, `no such method here: ${headers[':path']}`));
+  }
+
   #check(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const { security, limits } = this.#options;
-    const { socket } = stream.session!;
+    const socket = this.#socketOf(stream);
     mustBelong(security, { get: (key) => [headers[key] as string].filter((value) => value !== undefined) });
     limits.proven(addressOf(socket));
     authorize(
@@ -68,6 +78,15 @@ export class BulkCalls {
     );
     if (!headers['content-type']?.startsWith('application/grpc'))
       throw new RefusedCall(status.INVALID_ARGUMENT, `expected gRPC, got ${headers['content-type']}`);
+  }
+
+  #socketOf({ session }: ServerHttp2Stream): Socket {
+    return this.#options.connectionOf(session!)?.socket ?? session!.socket;
+  }
+
+  #laneOf(stream: ServerHttp2Stream): Lane {
+    const connection = this.#options.connectionOf(stream.session!);
+    return connection?.lane(stream) ?? plainLane(stream);
   }
 
   #push(stream: ServerHttp2Stream): void {
@@ -93,12 +112,13 @@ export class BulkCalls {
       maxBytes: maxMessageBytes(chunkBytes),
       onMessage: (message, lease) => over || listener(message, lease),
     });
-    receive(stream, frames, (error) => finish(error));
+    this.#receive(stream, this.#laneOf(stream), frames, finish);
     stream.once('end', () => finish());
   }
 
   #pull(stream: ServerHttp2Stream, parse: (bytes: Buffer) => PullRequest): void {
     const { handlers, chunkBytes } = this.#options;
+    const lane = this.#laneOf(stream);
     let outbox: Outbox<PullMessage> | undefined;
     const frames = new Frames<PullRequest>({
       type: { parse },
@@ -106,17 +126,40 @@ export class BulkCalls {
       maxBytes: maxMessageBytes(chunkBytes),
       onMessage: (request) => {
         if (outbox) return;
-        outbox = this.#outbox(stream);
+        outbox = this.#outbox(stream, lane);
         handlers.pull(request, outbox);
       },
     });
-    receive(stream, frames, (error) => (outbox ? outbox.fail(error) : refuse(stream, error)));
+    this.#receive(stream, lane, frames, (error) => (outbox ? outbox.fail(error) : refuse(stream, error)));
     stream.once('end', () => {
       if (!outbox) refuse(stream, new RefusedCall(status.INVALID_ARGUMENT, 'Pull: expected a request'));
     });
   }
 
-  #outbox(stream: ServerHttp2Stream): Outbox<PullMessage> {
+  /** After an error, what still comes is passed over. */
+  #receive<T extends object>(
+    stream: ServerHttp2Stream,
+    lane: Lane,
+    frames: Frames<T>,
+    fail: (error: RuntimeError) => void,
+  ): void {
+    const { limits } = this.#options;
+    let failed = false;
+    limits.counted(stream);
+    lane.receive((bytes) => {
+      if (failed) return;
+      try {
+        frames.take(bytes);
+        limits.holds(stream, frames.unfinishedBytes, frames.begins);
+      } catch (error) {
+        failed = true;
+        limits.holds(stream, 0, true);
+        fail(error as RuntimeError);
+      }
+    });
+  }
+
+  #outbox(stream: ServerHttp2Stream, lane: Lane): Outbox<PullMessage> {
     let open = true;
     const listeners: (() => void)[] = [];
     const close = (): void => {
@@ -133,7 +176,7 @@ export class BulkCalls {
       close();
       watchdog.stop(); // after the end, too, what waits has to be taken
     });
-    const writer = new BulkWriter(stream, PULL_MESSAGE, watchdog);
+    const writer = new BulkWriter(lane, PULL_MESSAGE, watchdog);
     const finish = (error?: RuntimeError): void => {
       if (!open) return;
       close();
@@ -151,24 +194,6 @@ export class BulkCalls {
       },
     };
   }
-}
-
-/** After an error, what still comes is passed over. */
-function receive(
-  stream: ServerHttp2Stream,
-  frames: Frames<never> | Frames<PushMessage> | Frames<PullRequest>,
-  fail: (error: never) => void,
-): void {
-  let failed = false;
-  stream.on('data', (data: Buffer) => {
-    if (failed) return;
-    try {
-      frames.take(data);
-    } catch (error) {
-      failed = true;
-      fail(error as never);
-    }
-  });
 }
 
 /** The one answer to a stream of messages. */

@@ -11,13 +11,15 @@ import {
 import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls } from 'node:tls';
 import { RuntimeError } from '../protocol/errors.ts';
+import { BulkConnection, type Lane, onreadOf } from './bulk-connection.ts';
 import { BulkWriter } from './bulk-writer.ts';
 import type { Incoming, Outgoing, PeerOptions } from './clients.ts';
 import { EMPTY_FRAME, Frames, type Lease, SpareBuffers } from './frames.ts';
 import { PULL_MESSAGE, PUSH_MESSAGE } from './hot-messages.ts';
+import { keepAlive } from './keep-alive.ts';
 import type { Lookup } from './line.ts';
 import type { PullMessage, PullRequest, PushMessage } from './messages.ts';
-import { DATA_WINDOW, KEEPALIVE_MS, maxMessageBytes } from './options.ts';
+import { BULK_SETTING, BULK_SETTINGS, DATA_WINDOW, maxMessageBytes } from './options.ts';
 import { callMetadata, identityOf, type Security } from './security.ts';
 import { services } from './services.ts';
 import { errorIn } from './status.ts';
@@ -56,7 +58,7 @@ export class BulkClient {
       for (const listener of listeners) listener(error);
     });
     call.onData(() => {}); // an empty answer
-    const writer = new BulkWriter(call.stream, PUSH_MESSAGE, watchdog);
+    const writer = new BulkWriter(call.lane, PUSH_MESSAGE, watchdog);
     return {
       write: (message) => {
         if (!call.isOver) writer.write(message);
@@ -116,6 +118,7 @@ export class BulkClient {
 /** One call and its connection; ends once. */
 class BulkCall {
   readonly stream: ClientHttp2Stream;
+  readonly lane: Lane;
   readonly #address: string;
   readonly #session: ClientHttp2Session;
   readonly #released: () => void;
@@ -126,8 +129,10 @@ class BulkCall {
   constructor(peer: PeerOptions, path: string, released: () => void) {
     this.#address = peer.address;
     this.#released = released;
-    this.#session = dial(peer, (error) => this.#lost(error));
-    this.stream = this.#session.request(headersOf(peer.security, path), { endStream: false });
+    const { session, connection } = dial(peer, (error) => this.#lost(error));
+    this.#session = session;
+    this.stream = session.request(headersOf(peer.security, path), { endStream: false });
+    this.lane = connection.lane(this.stream);
     const take = (headers: IncomingHttpHeaders): void => {
       if (headers['grpc-status'] !== undefined) this.end(errorIn(headers, peer.address));
     };
@@ -142,7 +147,7 @@ class BulkCall {
   }
 
   onData(listener: (data: Buffer) => void): void {
-    this.stream.on('data', (data: Buffer) => {
+    this.lane.receive((data) => {
       if (this.#over) return;
       try {
         listener(data);
@@ -198,46 +203,43 @@ function headersOf(security: Security, path: string): OutgoingHttpHeaders {
 }
 
 /** `lost` is called whenever the connection fails; more than once, too. */
-function dial(peer: PeerOptions, lost: (reason: unknown) => void): ClientHttp2Session {
-  const session = connectHttp2(`${peer.security.kind === 'token' ? 'http' : 'https'}://${peer.address}`, {
-    createConnection: () => socketTo(peer),
-    settings: { enablePush: false, initialWindowSize: DATA_WINDOW },
+function dial(
+  peer: PeerOptions,
+  lost: (reason: unknown) => void,
+): { session: ClientHttp2Session; connection: BulkConnection } {
+  const connection: BulkConnection = new BulkConnection(
+    socketTo(peer, (bytes) => connection.received(bytes)),
+    'calling',
+  );
+  const session = connectHttp2(`http://${peer.address}`, {
+    createConnection: () => connection,
+    settings: { enablePush: false, ...BULK_SETTINGS, customSettings: { [BULK_SETTING]: 1 } },
     maxSessionMemory: Number.MAX_SAFE_INTEGER,
   });
-  const late = setTimeout(() => end(`nobody has answered for ${DIAL_MS / 1000} s`), DIAL_MS).unref();
-  let beats: NodeJS.Timeout | undefined;
-  let answered = true;
-  const end = (reason: unknown): void => {
-    lost(reason);
-    session.destroy();
-  };
+  const late = setTimeout(() => {
+    session.destroy(new Error(`nobody has answered for ${DIAL_MS / 1000} s`));
+  }, DIAL_MS).unref();
   session.once('connect', () => session.setLocalWindowSize(DATA_WINDOW));
   session.once('remoteSettings', () => {
     clearTimeout(late);
-    beats = setInterval(() => {
-      if (!answered) return end(`no sign of life for ${KEEPALIVE_MS / 1000} s`);
-      answered = false;
-      session.ping((error) => {
-        if (!error) answered = true;
-      });
-    }, KEEPALIVE_MS).unref();
+    keepAlive(session);
   });
   session.on('goaway', () => lost('the peer ends'));
   session.on('error', lost);
+  connection.on('error', lost);
   session.on('close', () => {
     clearTimeout(late);
-    clearInterval(beats);
     lost('the connection was closed');
   });
-  return session;
+  return { session, connection };
 }
 
-function socketTo({ address, security, lookup }: PeerOptions): Socket {
+function socketTo({ address, security, lookup }: PeerOptions, take: (bytes: Buffer) => void): Socket {
   const colon = address.lastIndexOf(':');
   const where = {
     host: address.slice(0, colon).replaceAll(/[[\]]/g, ''),
     port: Number(address.slice(colon + 1)),
-    noDelay: true,
+    onread: onreadOf(take),
     ...(lookup ? { lookup: lookupBy(lookup) } : {}),
   };
   if (security.kind === 'token') return connect(where);

@@ -1,5 +1,5 @@
 // The writing half of a stream that carries bulk: messages wait in order, few bytes at a time are with HTTP/2, nothing is copied.
-import type { Http2Stream } from 'node:http2';
+import type { Lane } from './bulk-connection.ts';
 import type { Watchdog } from './watchdog.ts';
 import type { BulkType } from './wire.ts';
 
@@ -7,15 +7,17 @@ import type { BulkType } from './wire.ts';
 const LOT_BYTES = 64 * 1024;
 
 export class BulkWriter<T extends { readonly data: Uint8Array }> {
-  readonly #stream: Http2Stream;
+  readonly #lane: Lane;
   readonly #type: BulkType<T>;
   readonly #watchdog: Watchdog;
   readonly #waiting: T[] = [];
+  /** A lot is not taken yet, or the stream is over. */
   #sending = false;
+  #busy = false;
   #drained: (() => void) | undefined;
 
-  constructor(stream: Http2Stream, type: BulkType<T>, watchdog: Watchdog) {
-    this.#stream = stream;
+  constructor(lane: Lane, type: BulkType<T>, watchdog: Watchdog) {
+    this.#lane = lane;
     this.#type = type;
     this.#watchdog = watchdog;
   }
@@ -33,35 +35,35 @@ export class BulkWriter<T extends { readonly data: Uint8Array }> {
   }
 
   #send(): void {
-    if (this.#sending) return;
-    if (this.#waiting.length === 0) {
-      this.#drained?.();
-      return;
-    }
-    this.#sending = true;
+    if (this.#busy) return;
+    this.#busy = true;
+    while (!this.#sending && this.#waiting.length > 0) this.#sendLot();
+    this.#busy = false;
+    if (!this.#sending) this.#drained?.();
+  }
+
+  #sendLot(): void {
+    const pieces: Uint8Array[] = [];
     let bytes = 0;
     let messages = 0;
-    this.#stream.cork();
     for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
       if (messages > 0 && bytes + next.data.byteLength > LOT_BYTES) break;
       this.#waiting.shift();
       messages++;
       const head = this.#type.head(next);
       bytes += head.length + next.data.byteLength;
-      this.#stream.write(head);
-      if (next.data.byteLength > 0) this.#stream.write(next.data);
+      pieces.push(head);
+      if (next.data.byteLength > 0) pieces.push(next.data);
     }
-    // An empty write is called back after those before it.
-    this.#stream.write(NOTHING, (error) => this.#sent(messages, error));
-    this.#stream.uncork();
+    this.#sending = true;
+    this.#lane.send(pieces, (error) => this.#sent(messages, error));
   }
 
+  /** At once where the connection has room; then the next lot is not sent from here. */
   #sent(messages: number, error: unknown): void {
+    if (error) return; // the stream's end says why
     this.#sending = false;
-    if (error) return;
     for (let left = 0; left < messages; left++) this.#watchdog.left();
     this.#send();
   }
 }
-
-const NOTHING = new Uint8Array(0);

@@ -72,7 +72,16 @@ export class Frames<T extends object> {
     this.#options = options;
   }
 
+  /** A message has begun with what was taken last. */
+  begins = false;
+
+  /** That are held of a message which is not complete. */
+  get unfinishedBytes(): number {
+    return this.#message ? PREFIX_BYTES + this.#filled : this.#prefixBytes;
+  }
+
   take(data: Buffer): void {
+    this.begins = false;
     for (let at = 0; at < data.length; ) {
       at += this.#message ? this.#fill(this.#message, data, at) : this.#begin(data, at);
       if (this.#message && this.#filled === this.#length) this.#end(this.#message);
@@ -84,6 +93,7 @@ export class Frames<T extends object> {
     this.#prefixBytes += taken;
     if (this.#prefixBytes < PREFIX_BYTES) return taken;
     this.#prefixBytes = 0;
+    this.begins = true;
     const { maxBytes, spare } = this.#options;
     const length = this.#prefix.readUInt32BE(1);
     if (length > maxBytes)

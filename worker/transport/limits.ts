@@ -26,6 +26,7 @@ export class Limits {
   /** Bytes that are held of messages which are not complete; who began first comes first. */
   readonly #unfinished = new Map<ServerHttp2Stream, number>();
   #heldBytes = 0;
+  readonly #counted = new WeakSet<ServerHttp2Stream>();
   readonly #unproven = new Map<string, NodeJS.Timeout>();
 
   constructor({ peers, chunkBytes, proofMs }: LimitsOptions) {
@@ -40,9 +41,27 @@ export class Limits {
     return 16 + 8 * this.#peers;
   }
 
-  watch(server: Http2Server): void {
+  /** `socketOf`: whose address the other end has. */
+  watch(
+    server: Http2Server,
+    socketOf: (session: ServerHttp2Session) => Address = ({ socket }) => socket,
+  ): void {
     server.maxConnections = this.atOnce;
-    server.on('session', (session: ServerHttp2Session) => this.#watchSession(session));
+    server.on('session', (session: ServerHttp2Session) =>
+      this.#watchSession(session, addressOf(socketOf(session))),
+    );
+  }
+
+  /** Who reads the call says what is held of it, from its begin on. */
+  counted(stream: ServerHttp2Stream): void {
+    this.#counted.add(stream);
+    stream.once('close', () => this.#hold(stream, 0));
+  }
+
+  /** So many bytes of a message that is not complete; `begins`: with the last data. */
+  holds(stream: ServerHttp2Stream, bytes: number, begins: boolean): void {
+    if (begins) this.#hold(stream, 0);
+    if (!stream.closed && !stream.destroyed) this.#hold(stream, bytes);
   }
 
   /** The peer at this address belongs to the job. */
@@ -56,8 +75,7 @@ export class Limits {
     this.#unproven.clear();
   }
 
-  #watchSession(session: ServerHttp2Session): void {
-    const address = addressOf(session.socket);
+  #watchSession(session: ServerHttp2Session, address: string): void {
     if (this.#proofMs !== undefined) {
       const timer = setTimeout(() => session.destroy(), this.#proofMs).unref();
       this.#unproven.set(address, timer);
@@ -94,6 +112,7 @@ export class Limits {
       clearTimeout(farewell);
       over();
     });
+    if (this.#counted.has(stream)) return;
     const lengths = new Lengths();
     stream.on('data', (data: Buffer) => {
       const bytes = lengths.read(data);

@@ -1,6 +1,6 @@
 // The listening end: one gRPC server per process, with limits, the token check and errors as statuses. Calls that carry bulk are
 // bulk-calls.ts's. No meaning of messages.
-import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type { Http2Server, ServerHttp2Session } from 'node:http2';
 import {
   Server,
   ServerInterceptingCall,
@@ -10,7 +10,7 @@ import {
   type sendUnaryData,
 } from '@grpc/grpc-js';
 import { RuntimeError } from '../protocol/errors.ts';
-import { BulkCalls } from './bulk-calls.ts';
+import { BulkEntrance } from './bulk-entrance.ts';
 import type { Lease } from './frames.ts';
 import { addressOf, Limits } from './limits.ts';
 import type {
@@ -115,23 +115,27 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const connections = new Connections();
   const { exchange, stuckMs = STUCK_MS } = options;
   const guard = new Guard(security, { connections, stuckMs });
-  const bulk = new BulkCalls({ security, limits, chunkBytes, stuckMs, handlers: exchange });
   server.addService(services().exchange.service, exchangeOf(exchange, guard));
   if (options.coordination)
     server.addService(services().coordination.service, coordinationOf(options.coordination, guard));
   const port = await bind(server, options);
-  for (const http2 of connectionsOf(server)) {
+  const entrances = connectionsOf(server).map((http2) => {
     http2.on('session', (session: ServerHttp2Session) => session.setLocalWindowSize(DATA_WINDOW));
     limits.watch(http2);
     connections.watch(http2);
-    divert(http2, bulk);
-  }
+    const bulk = { security, limits, chunkBytes, stuckMs, handlers: exchange };
+    return new BulkEntrance(http2, { ...bulk, patienceMs: PROOF_MS });
+  });
   return {
     port,
     close: () =>
       new Promise((resolve) => {
         limits.close();
-        const force = setTimeout(() => server.forceShutdown(), 500);
+        for (const entrance of entrances) entrance.close();
+        const force = setTimeout(() => {
+          for (const entrance of entrances) entrance.destroy();
+          server.forceShutdown();
+        }, 500);
         server.tryShutdown(() => {
           clearTimeout(force);
           resolve();
@@ -194,16 +198,6 @@ function connectionsOf(server: Server): Http2Server[] {
   const { http2Servers } = server as unknown as ServerInternals;
   if (!http2Servers?.size) throw new TypeError('grpc-js: expected http2Servers in a server');
   return [...http2Servers.keys()];
-}
-
-/** Calls that carry bulk never reach grpc-js. */
-function divert(http2: Http2Server, bulk: BulkCalls): void {
-  const theirs = http2.listeners('stream') as ((...call: [ServerHttp2Stream, IncomingHttpHeaders]) => void)[];
-  http2.removeAllListeners('stream');
-  http2.on('stream', (...call: [ServerHttp2Stream, IncomingHttpHeaders]) => {
-    if (bulk.take(...call)) return;
-    for (const listener of theirs) listener.apply(http2, call);
-  });
 }
 
 /** By the address at the other end, as calls name it. */

@@ -10,6 +10,11 @@ const MiB = 2 ** 20;
 export const DATA_WINDOW = 16 * MiB;
 const CONTROL_WINDOW = MiB;
 
+/** In the first frame of a client that carries bulk past Node's HTTP/2: an identifier that no standard has. */
+export const BULK_SETTING = 0xf1e7;
+/** A chunk is one frame. */
+export const BULK_SETTINGS = { initialWindowSize: DATA_WINDOW, maxFrameSize: 2 ** 24 - 1 };
+
 /** Largest message of either service: a chunk with its header, or a plan. */
 export function maxMessageBytes(chunkBytes: number): number {
   return Math.max(4 * MiB, chunkBytes + 64 * 1024);
