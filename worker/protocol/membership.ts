@@ -221,7 +221,7 @@ export class Membership {
     }
   }
 
-  /** Any change among the servers sends everybody back to the newest checkpoint under a new epoch. */
+  /** Any change among the servers sends everybody back, to what is still held or the newest checkpoint, under a new epoch. */
   #goBack(): MembershipEffect[] {
     this.#phase = 'gathering';
     for (const member of this.#members.values()) {

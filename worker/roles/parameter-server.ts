@@ -278,9 +278,13 @@ export class ParameterServer implements ExchangeHandlers {
   #recall(command: RecallCommand): void {
     const { epoch } = command;
     if (epoch <= this.#loading) return; // repeated or late
-    this.#prepared = this.#prepare(command);
-    const { arrays } = this.#prepared;
-    this.#report(epoch, { held: { steps: arrays.heldSteps, empty: arrays.shard.chunks.length === 0 } });
+    try {
+      this.#prepared = this.#prepare(command);
+      const { heldSteps: steps, shard } = this.#prepared.arrays;
+      this.#report(epoch, { held: { steps, empty: shard.chunks.length === 0 } });
+    } catch (error) {
+      this.#failed(epoch, error);
+    }
   }
 
   async #load(command: LoadCommand): Promise<void> {

@@ -124,3 +124,36 @@ test('a run goes on from the checkpoint of another one', TIMEOUT, async () => {
   const kernel = new Float32Array(Uint8Array.from(tensors.get('kernel')!.data).buffer);
   assert.deepEqual(kernel, whole.kernel);
 });
+
+test(
+  'memory that outlives servers: the next ones go on where these were, without any checkpoint',
+  TIMEOUT,
+  async () => {
+    await using kept = await temporaryFolder();
+    const job = { ...JOB, servers: 2, kept: kept.path };
+    const first = await weightsAfter(job);
+    assert.equal(first.digest, (await weightsAfter({})).digest);
+    await using folder = await temporaryFolder();
+    const lines = await runSmallJob({ ...job, directory: folder.path });
+    const steps = JOB.epochs * Math.ceil(100 / (JOB.workers * JOB.batchSize));
+    assert.deepEqual(
+      lines.filter((line) => line.startsWith('job goes on')),
+      [`job goes on from memory {"step":${steps},"lostSteps":0}`],
+    );
+    const { tensors } = await readSafetensors(join(folder.path, 'weights.safetensors'));
+    const again = createHash('sha256').update(tensors.get('kernel')!.data).update(tensors.get('mean')!.data);
+    assert.equal(again.digest('hex'), first.digest);
+  },
+);
+
+test('where no memory can be kept a job says so and trains all the same', TIMEOUT, async () => {
+  await using folder = await temporaryFolder();
+  const lines = await runSmallJob({
+    ...JOB,
+    directory: folder.path,
+    kept: join(folder.path, 'no', 'folder'),
+  });
+  const said = lines.filter((line) => line.startsWith('nothing is kept in memory for the next process'));
+  assert.equal(said.length, 2, 'of the ledger and of the shard');
+  assert.ok(lines.some((line) => line.startsWith('results written')));
+});

@@ -36,6 +36,8 @@ export interface SmallJob {
   readonly directory: string;
   readonly run?: string;
   readonly resume?: boolean;
+  /** Folder of what servers leave for their next processes. */
+  readonly kept?: string;
 }
 
 export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
@@ -96,6 +98,9 @@ export async function configsOf(job: SmallJob): Promise<RoleConfig[]> {
       ),
       role,
       rank,
+      ...(job.kept === undefined
+        ? {}
+        : { snapshotFiles: { shard: join(job.kept, `shard-${rank}`), ledger: join(job.kept, 'ledger') } }),
       testing: { ...common.testing, sharedMemory: !job.elsewhere?.includes(`${role} ${rank}`) },
     });
   return [
