@@ -1,7 +1,14 @@
 // Peers that mean no good, on bare HTTP/2: what they send is what they say, whatever gRPC would make of it. And the memory of those
 // who are attacked.
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type SecureClientSessionOptions,
+} from 'node:http2';
 import { setTimeout as pause } from 'node:timers/promises';
 import { PUSH_MESSAGE } from '../../worker/transport/hot-messages.ts';
 import type { PushMessage } from '../../worker/transport/messages.ts';
@@ -21,9 +28,16 @@ export interface Answer {
 export interface Call {
   /** Resolves when it is on its way, or cannot be any more. */
   say(bytes: Uint8Array): Promise<void>;
+  /** Nothing more will be said: calls of one message are answered then. */
+  end(): void;
   cancel(): void;
   readonly answer: Promise<Answer>;
 }
+
+/** What it shows of itself: a token, or a certificate. */
+export type Proof =
+  | string
+  | Pick<SecureClientSessionOptions, 'ca' | 'cert' | 'key' | 'servername' | 'settings'>;
 
 /** One connection; its calls say whatever they are given. */
 export class Attacker implements AsyncDisposable {
@@ -31,11 +45,13 @@ export class Attacker implements AsyncDisposable {
   readonly #token: string;
   readonly #streams: ClientHttp2Stream[] = [];
 
-  constructor(port: number, token: string) {
+  constructor(port: number, proof: Proof) {
+    const tls = typeof proof === 'string' ? {} : proof;
+    const scheme = typeof proof === 'string' ? 'http' : 'https';
     // Its own memory is no concern of who attacks.
-    this.#session = connect(`http://127.0.0.1:${port}`, { maxSessionMemory: 1000 });
+    this.#session = connect(`${scheme}://127.0.0.1:${port}`, { maxSessionMemory: 1000, ...tls });
     this.#session.on('error', () => {});
-    this.#token = token;
+    this.#token = typeof proof === 'string' ? proof : '';
   }
 
   /** Never ends by itself: the answer comes when the other side has enough of it. */
@@ -46,7 +62,7 @@ export class Attacker implements AsyncDisposable {
         ':path': `/lepton.${service}/${method}`,
         'content-type': 'application/grpc',
         te: 'trailers',
-        'lepton-token': this.#token,
+        ...(this.#token === '' ? {} : { 'lepton-token': this.#token }),
       },
       { endStream: false },
     );
@@ -66,6 +82,7 @@ export class Attacker implements AsyncDisposable {
     });
     return {
       say: (bytes) => Promise.race([written(stream, bytes), answer.then(() => {})]),
+      end: () => stream.end(),
       cancel: () => stream.close(constants.NGHTTP2_CANCEL),
       answer,
     };
@@ -103,6 +120,28 @@ export function framed(data: Uint8Array, announced = data.length): Buffer {
 
 export function pushOf(message: PushMessage): Buffer {
   return Buffer.concat([PUSH_MESSAGE.head(message), message.data]);
+}
+
+/** Of unfinished calls at once, and the connections that they come on. */
+export const STREAMS = 200;
+const CONNECTIONS = 5;
+const MiB = 2 ** 20;
+
+/** So many calls that announce a chunk, send it but for its last byte, and stay: what was answered, and how many are still held. */
+export async function unfinished(port: number, proof: Proof): Promise<{ answers: Answer[]; left: number }> {
+  const attackers = Array.from({ length: CONNECTIONS }, () => new Attacker(port, proof));
+  const almost = framed(randomBytes(MiB - 1), MiB);
+  const calls = attackers.flatMap((attacker) =>
+    Array.from({ length: STREAMS / CONNECTIONS }, () => attacker.call('exchange.v1.Exchange', 'Push')),
+  );
+  const answers: Answer[] = [];
+  for (const { answer } of calls) void answer.then((one) => answers.push(one));
+  await Promise.race([Promise.all(calls.map(({ say }) => say(almost))), pause(5000)]);
+  await pause(1500);
+  const left = attackers.reduce((sum, { open }) => sum + open, 0);
+  const known = [...answers];
+  for (const attacker of attackers) attacker.close();
+  return { answers: known, left };
 }
 
 /** The most that any of these processes takes above what it has now, until `done`. */

@@ -4,7 +4,16 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Answer, Attacker, configOf, framed, grownMiB, pushOf } from './attackers.ts';
+import {
+  type Answer,
+  Attacker,
+  configOf,
+  framed,
+  grownMiB,
+  pushOf,
+  STREAMS,
+  unfinished,
+} from './attackers.ts';
 import { run, startJob, type TestJob, temporaryFolder, type WatchedJob } from './processes.ts';
 
 const TIMEOUT = { timeout: 300_000 };
@@ -13,8 +22,6 @@ const JOB: TestJob = { workers: 2, servers: 2, batchSize: 32, epochs: 60, testin
 /** So that it outlives all attacks. */
 const SLOW: TestJob = { ...JOB, testing: { ...JOB.testing, delayMs: 6 } };
 const MOST_MIB = 150;
-const STREAMS = 200;
-const CONNECTIONS = 5;
 /** What a listener of two workers and two servers holds at once. */
 const CALLS_AT_ONCE = 48;
 /** Of gRPC. */
@@ -82,23 +89,6 @@ async function unfinishedCalls({ ports, token }: Target): Promise<void> {
     for (const { reset } of answers)
       assert.ok(reset === RESET.refused || reset === RESET.calm, `ended by ${reset}`);
   }
-}
-
-/** So many calls that announce a chunk, send it but for its last byte, and stay. */
-async function unfinished(port: number, token: string): Promise<{ answers: Answer[]; left: number }> {
-  const attackers = Array.from({ length: CONNECTIONS }, () => new Attacker(port, token));
-  const almost = framed(randomBytes(MiB - 1), MiB);
-  const calls = attackers.flatMap((attacker) =>
-    Array.from({ length: STREAMS / CONNECTIONS }, () => attacker.call('exchange.v1.Exchange', 'Push')),
-  );
-  const answers: Answer[] = [];
-  for (const { answer } of calls) void answer.then((one) => answers.push(one));
-  await Promise.race([Promise.all(calls.map(({ say }) => say(almost))), pause(5000)]);
-  await pause(1500);
-  const left = attackers.reduce((sum, { open }) => sum + open, 0);
-  const known = [...answers];
-  for (const attacker of attackers) attacker.close();
-  return { answers: known, left };
 }
 
 async function lies({ ports, token }: Target): Promise<void> {

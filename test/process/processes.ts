@@ -30,6 +30,7 @@ export interface TestJob {
   readonly testing?: LocalJobOptions['testing'];
   readonly deadlines?: LocalJobOptions['deadlines'];
   readonly placeOf?: LocalJobOptions['placeOf'];
+  readonly tls?: LocalJobOptions['tls'];
 }
 
 export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
@@ -54,7 +55,7 @@ export async function startJob(job: TestJob, directory: string): Promise<Watched
     checkpoint: { everySteps: job.everySteps ?? 1000, keep: job.keep ?? 3 },
     maxRestarts: job.maxRestarts ?? 0,
   });
-  const { resume = false, traceFile, testing, deadlines, placeOf } = job;
+  const { resume = false, traceFile, testing, deadlines, placeOf, tls } = job;
   return new WatchedJob(
     await startLocalJob({
       name: 'faults',
@@ -66,6 +67,7 @@ export async function startJob(job: TestJob, directory: string): Promise<Watched
       ...(testing ? { testing } : {}),
       ...(deadlines ? { deadlines } : {}),
       ...(placeOf ? { placeOf } : {}),
+      ...(tls ? { tls } : {}),
     }),
   );
 }

@@ -11,7 +11,9 @@ import { RuntimeError } from '../protocol/errors.ts';
 import type { JobPhase, JobProgress, JobResult, LogLine } from '../protocol/progress.ts';
 import type { ReportedProgress } from '../roles/progress-board.ts';
 import { writeChromeTrace } from '../trace/chrome.ts';
+import { Certificates } from '../transport/certificates.ts';
 import { CoordinationClient, type Incoming } from '../transport/clients.ts';
+import type { Security } from '../transport/security.ts';
 import { newToken } from '../transport/token.ts';
 import { Child, type ChildEnd } from './child.ts';
 import { KeptMemory } from './kept-memory.ts';
@@ -33,6 +35,14 @@ export interface LocalJobOptions {
   readonly testing?: RoleConfigInput['testing'];
   readonly deadlines?: RoleConfigInput['deadlines'];
   readonly placeOf?: PlaceOf;
+  /** Processes know each other by certificates, as on a cluster; default: by a token. */
+  readonly tls?: JobCertificates;
+}
+
+export interface JobCertificates {
+  readonly jobUid: string;
+  /** With the folders `worker`, `server` and `operator`; the last is the launcher's. */
+  readonly folder: string;
 }
 
 /** Where a process of the job lives when it is not with the others. */
@@ -102,7 +112,7 @@ class ProcessJob implements LocalJob {
   readonly #options: LocalJobOptions;
   readonly #configs: string;
   readonly #servers: readonly string[];
-  readonly #security = { kind: 'token', token: newToken() } as const;
+  readonly #token = newToken();
   readonly #run = randomBytes(5).toString('hex');
   readonly #slots: Slot[];
   /** Servers have no processes of their own. */
@@ -141,7 +151,7 @@ class ProcessJob implements LocalJob {
     const chunkBytes = 2 ** 20;
     this.#coordinator = new CoordinationClient({
       address: this.#servers[0]!,
-      security: this.#security,
+      security: this.#ownSecurity(),
       chunkBytes,
     });
     this.finished = this.#result.promise;
@@ -263,7 +273,7 @@ class ProcessJob implements LocalJob {
       workers: role === 'server' ? this.#reported.workerCount : Math.max(this.#workers, rank + 1),
       servers: [...servers],
       serversInWorkers: this.#inWorkers,
-      security: this.#security,
+      security: this.#securityOf(role),
       spec,
       seed,
       directory,
@@ -277,6 +287,19 @@ class ProcessJob implements LocalJob {
       ...(testing ? { testing } : {}),
       ...(deadlines ? { deadlines } : {}),
     };
+  }
+
+  #securityOf(role: Slot['role']): RoleConfigInput['security'] {
+    const { tls } = this.#options;
+    if (!tls) return { kind: 'token', token: this.#token };
+    return { kind: 'mutualTls', jobUid: tls.jobUid, directory: join(tls.folder, role) };
+  }
+
+  #ownSecurity(): Security {
+    const { tls } = this.#options;
+    if (!tls) return { kind: 'token', token: this.#token };
+    const certificates = Certificates.in(join(tls.folder, 'operator'));
+    return { kind: 'mutualTls', jobUid: tls.jobUid, certificates };
   }
 
   async #ended(slot: Slot, child: Child, end: ChildEnd): Promise<void> {

@@ -16,7 +16,7 @@ import { writeResults } from './artefacts.ts';
 import { Coordinator, type Outcome } from './coordinator.ts';
 import { LedgerSnapshot } from './ledger-snapshot.ts';
 import type { Log } from './log.ts';
-import { openSecurity } from './open-security.ts';
+import { openSecurity, refusalsIn } from './open-security.ts';
 import { ParameterServer } from './parameter-server.ts';
 import { workersIn } from './plan.ts';
 
@@ -77,7 +77,7 @@ async function runCoordinatingServer(
   });
   leaving.prepare = () => coordinator.hold();
   const security = openSecurity(config.security, log);
-  const listener = await listenFor(config, security, server, coordinator);
+  const listener = await listenFor(config, security, log, server, coordinator);
   log('info', 'listening', { port: listener.port });
   coordinator.enlistLocal();
   const outcome = await coordinator.ended;
@@ -117,7 +117,7 @@ async function runPlainServer(config: RoleConfig, engine: Engine, log: Log): Pro
     },
   });
   const link = new Link(coordinator, config, server, log);
-  const listener = await listenFor(config, security, server, undefined);
+  const listener = await listenFor(config, security, log, server);
   log('info', 'listening', { port: listener.port });
   const timer = setInterval(() => {
     // The next one tells the same and more.
@@ -213,14 +213,16 @@ function serverOptions(
 function listenFor(
   config: RoleConfig,
   security: Security,
+  log: Log,
   exchange: ParameterServer,
-  coordination: Coordinator | undefined,
+  coordination?: Coordinator,
 ): Promise<Listener> {
   return listen({
     address: config.listen ?? config.servers[config.rank]!,
     security,
     chunkBytes: chunkBytesOf(config),
     peers: config.workers + config.servers.length,
+    onRefused: refusalsIn(log),
     exchange,
     ...(coordination ? { coordination } : {}),
   });

@@ -1,6 +1,7 @@
 // The listening end: one gRPC server per process, with limits, the token check and errors as statuses. Calls that carry bulk are
 // bulk-calls.ts's. No meaning of messages.
 import type { Http2Server, ServerHttp2Session } from 'node:http2';
+import type { TLSSocket } from 'node:tls';
 import {
   Server,
   ServerInterceptingCall,
@@ -90,6 +91,8 @@ export interface ListenerOptions {
   readonly peers: number;
   /** For how long a stream that we write may stand still while messages wait. */
   readonly stuckMs?: number;
+  /** A connection whose certificate would not do, or that never was TLS: why, and where from. */
+  readonly onRefused?: (reason: string, from: string) => void;
   readonly exchange: ExchangeHandlers;
   readonly coordination?: CoordinationHandlers;
 }
@@ -123,6 +126,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     http2.on('session', (session: ServerHttp2Session) => session.setLocalWindowSize(DATA_WINDOW));
     limits.watch(http2);
     connections.watch(http2);
+    if (options.onRefused) watchRefusals(http2, options.onRefused);
     const bulk = { security, limits, chunkBytes, stuckMs, handlers: exchange };
     return new BulkEntrance(http2, { ...bulk, patienceMs: PROOF_MS });
   });
@@ -198,6 +202,16 @@ function connectionsOf(server: Server): Http2Server[] {
   const { http2Servers } = server as unknown as ServerInternals;
   if (!http2Servers?.size) throw new TypeError('grpc-js: expected http2Servers in a server');
   return [...http2Servers.keys()];
+}
+
+/** TLS tells a peer that it is refused, and seldom why. */
+function watchRefusals(http2: Http2Server, onRefused: (reason: string, from: string) => void): void {
+  http2.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) =>
+    onRefused(
+      String(socket.authorizationError ?? error.code ?? error.message),
+      socket.remoteAddress ?? 'a peer that has hung up',
+    ),
+  );
 }
 
 /** By the address at the other end, as calls name it. */
