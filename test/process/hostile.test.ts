@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { services } from '../../worker/transport/services.ts';
 import {
   type Answer,
   Attacker,
@@ -144,6 +145,11 @@ async function wrongPushes({ ports, token, job }: Target): Promise<void> {
   assert.equal((await pushed({ epoch, rank: 7, step: 0, initial, data }))?.code, 'BAD_MESSAGE');
   assert.equal((await pushed({ epoch: 0, rank: 1, step: 0, initial, data }))?.code, 'OLD_EPOCH');
   assert.equal((await pushed({ epoch, rank: 1, step: 0, data }))?.code, 'BAD_MESSAGE');
+  const beat = { epoch, rank: 1, step: 0, samplesPerSecond: Number.NaN, waitRatio: 0, state: 'running' };
+  const { say, end, answer } = member.call('coordination.v1.Coordination', 'Heartbeat');
+  await say(framed(services().coordination.service['Heartbeat']!.requestSerialize(beat)));
+  end();
+  assert.equal((await answer).code, 'BAD_MESSAGE');
 }
 
 /** The epoch of the session of rank 1, found from below, and how many bytes a chunk has, by the words of those who refuse. */

@@ -222,6 +222,8 @@ export class Ledger {
       ];
     // Late or repeated: counted already.
     if (step < this.#step || this.#done[rank] !== undefined) return [];
+    const flaw = flawOf(`record of rank ${rank}, step ${step}`, totals);
+    if (flaw) return [flaw];
     this.#done[rank] = totals;
     for (let at = 0; at < this.#options.workers; at++) if (this.#done[at] === undefined) return [];
     return this.#fold(nowMs);
@@ -270,6 +272,8 @@ export class Ledger {
     if (!record || rank < 0 || rank >= this.#options.workers)
       return [refuse('BAD_MESSAGE', `evaluation of rank ${rank}: no epoch ended at step ${step}`)];
     if (record.evaluation) return [];
+    const flaw = flawOf(`evaluation of rank ${rank}, step ${step}`, totals);
+    if (flaw) return [flaw];
     const reports = this.#evaluations.get(step) ?? new Array<Totals | undefined>(this.#options.workers);
     this.#evaluations.set(step, reports);
     reports[rank] ??= totals;
@@ -302,6 +306,16 @@ function add(fold: Fold, totals: Totals): void {
   totals.sums.forEach((sum, index) => {
     fold.sums[index] = (fold.sums[index] ?? 0) + sum;
   });
+}
+
+/** What is not finite would be in all that is told of the epoch, and in its checkpoints. */
+function flawOf(what: string, { samples, sums }: Totals): LedgerEffect | undefined {
+  if (!Number.isSafeInteger(samples) || samples < 0)
+    return refuse('BAD_MESSAGE', `${what}: expected a number of samples, got ${samples}`);
+  const at = sums.findIndex((sum) => !Number.isFinite(sum));
+  if (at < 0) return undefined;
+  const name = at === 0 ? 'loss' : `metric ${at}`;
+  return refuse('LOSS_NOT_FINITE', `${what}: expected a finite ${name}, got ${sums[at]}`);
 }
 
 function refuse(code: RuntimeErrorCode, message: string): LedgerEffect {

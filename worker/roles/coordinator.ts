@@ -119,7 +119,12 @@ export class Coordinator implements CoordinationHandlers {
   }
 
   heartbeat(request: HeartbeatRequest): HeartbeatResponse {
-    const { rank, epoch } = request;
+    const { rank, epoch, samplesPerSecond, waitRatio } = request;
+    if (!Number.isFinite(samplesPerSecond) || !Number.isFinite(waitRatio))
+      throw new RuntimeError(
+        'BAD_MESSAGE',
+        `heartbeat of rank ${rank}: expected finite numbers, got ${samplesPerSecond} samples/s and ${waitRatio}`,
+      );
     const effects = this.#course.membership.step({
       kind: 'heartbeat',
       rank,

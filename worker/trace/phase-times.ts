@@ -95,9 +95,10 @@ export class PhaseSums {
   }
 }
 
-/** A peer that tells of phases that nobody knows cannot make anything grow. */
-function isKnown({ phase, counts }: PhaseTimes): boolean {
-  return (PHASES as readonly string[]).includes(phase) && counts.length === BOUNDS.length + 1;
+/** A peer that tells of phases that nobody knows, or of no numbers, cannot make anything grow or be none. */
+function isKnown({ phase, counts, seconds }: PhaseTimes): boolean {
+  const known = (PHASES as readonly string[]).includes(phase) && counts.length === BOUNDS.length + 1;
+  return known && Number.isFinite(seconds) && seconds >= 0;
 }
 
 function total(counts: readonly number[]): number {

@@ -83,5 +83,7 @@ test('a process that begins anew keeps what its earlier lives did', () => {
 test('phases and buckets that nobody knows make nothing grow', () => {
   const sums = new PhaseSums();
   sums.heard('worker 0', [{ ...times('compute', 1), counts: [1, 2] }, times('invented', 3)]);
+  for (const seconds of [Number.NaN, Number.POSITIVE_INFINITY, -1])
+    sums.heard('worker 0', [{ ...times('compute', 1), seconds }]);
   assert.deepEqual(sums.times('worker'), []);
 });
