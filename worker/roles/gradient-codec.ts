@@ -4,6 +4,7 @@ import { type GradientCodecChoice, onlyEntry } from '../../crds/leptonjob.ts';
 import type { CodecName, CodecSpec, Encoder, Engine } from '../../native/engine.ts';
 import type { Chunk } from '../protocol/chunks.ts';
 import { gradientNotFinite } from '../protocol/errors.ts';
+import { SpareBuffers } from '../transport/frames.ts';
 
 /** What a job asks for. */
 export interface GradientCodec extends CodecSpec {
@@ -23,6 +24,8 @@ export function gradientCodecOf(choice: GradientCodecChoice): GradientCodec {
 export interface Encoded {
   readonly codec: CodecName | '';
   readonly data: Uint8Array;
+  /** To be called when the data is not needed any more: others come to lie there. */
+  readonly done?: () => void;
 }
 
 /** Smaller chunks stay as they are: they cost little, and are the biases and norms of small nets. */
@@ -51,6 +54,7 @@ export class GradientEncoder {
   readonly #engine: Engine;
   readonly #codec: GradientCodec;
   readonly #encoder: Encoder;
+  readonly #spare = new SpareBuffers();
 
   constructor(engine: Engine, codec: GradientCodec, trainableLength: number) {
     this.#engine = engine;
@@ -67,8 +71,9 @@ export class GradientEncoder {
     const { codec } = this.#codec;
     if (isCoded(this.#codec, chunk, step) && !flush) {
       const ratio = ratioAt(this.#codec, step);
-      const wire = Buffer.allocUnsafe(this.#engine.encodedBytes(codec, to - from, ratio));
-      return { codec, data: wire.subarray(0, this.#write(gradients, chunk, step, wire, ratio)) };
+      const wire = this.#spare.take(this.#engine.encodedBytes(codec, to - from, ratio));
+      const data = wire.subarray(0, this.#write(gradients, chunk, step, wire, ratio));
+      return { codec, data, done: () => this.#spare.give(wire) };
     }
     if (state || !this.#encoder.residual) return undefined;
     const data = Buffer.allocUnsafe(4 * (to - from));

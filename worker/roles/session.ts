@@ -44,6 +44,11 @@ export interface Share {
 /** Parameters are in place. */
 export type Ready = Begun;
 
+interface Push {
+  readonly message: PushMessage;
+  readonly taken?: () => void;
+}
+
 const NO_DATA = new Uint8Array(0);
 const NOTHING: Encoded = { codec: '', data: NO_DATA };
 
@@ -56,10 +61,7 @@ export class Session {
   readonly #owners: readonly number[];
   /** Servers that see our gradients, and whose parameters we see. */
   readonly #seen: ReadonlySet<number>;
-  readonly #pushes = new Map<
-    number,
-    { outgoing: Outgoing<PushMessage>; write(message: PushMessage): void }
-  >();
+  readonly #pushes = new Map<number, { outgoing: Outgoing<PushMessage>; write(push: Push): void }>();
   readonly #pulls: Incoming<PullMessage>[] = [];
   readonly #gather: Gather;
   #ready: Ready | undefined;
@@ -81,7 +83,10 @@ export class Session {
     for (const server of session.#partners()) {
       const outgoing = servers[server]!.push();
       outgoing.onFailure((error) => session.#lost(server, error));
-      const write = delayed<PushMessage>((message) => outgoing.write(message), session.#delay(2 * server));
+      const write = delayed<Push>(
+        ({ message, taken }) => outgoing.write(message, taken),
+        session.#delay(2 * server),
+      );
       session.#pushes.set(server, { outgoing, write });
       const pull = servers[server]!.pull({ rank, epoch, step: session.#gather.target });
       const receive = delayed<PullMessage | 'end'>(
@@ -184,7 +189,7 @@ export class Session {
     this.#pushRange(this.#trainable, this.#chunks.length, share);
     this.pushFrom(0, share);
     const { epoch, rank } = this.#options;
-    this.#pushes.get(0)?.write({ epoch, rank, step: share.step, record, data: NO_DATA });
+    this.#pushes.get(0)?.write({ message: { epoch, rank, step: share.step, record, data: NO_DATA } });
   }
 
   /** Says that no more will come; resolves when the servers have taken everything. */
@@ -232,10 +237,11 @@ export class Session {
   #push(server: number, chunk: number, share: Share, sharedChunks: number): void {
     const { epoch, rank } = this.#options;
     const { step, weight, learningRate } = share;
-    const { codec, data } =
+    const { codec, data, done } =
       sharedChunks === 0 && weight > 0 ? this.#encoded(this.#chunks[chunk]!, share) : NOTHING;
     const gradient = { chunk, weight, learningRate, codec, sharedChunks };
-    this.#pushes.get(server)?.write({ epoch, rank, step, gradient, data });
+    const message = { epoch, rank, step, gradient, data };
+    this.#pushes.get(server)?.write({ message, ...(done ? { taken: done } : {}) });
   }
 
   #encoded(chunk: Chunk, { step, flush }: Share): Encoded {

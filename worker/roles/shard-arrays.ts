@@ -31,6 +31,9 @@ export interface ShardArraysOptions {
   readonly snapshot?: ShardSnapshot | undefined;
 }
 
+/** Received contributions to a chunk that may wait for its update. */
+const WAITING_PARTS = 2;
+
 /** The values of one chunk, as a worker brought them: little-endian floats, or those of a codec. */
 export interface Payload {
   readonly bytes: Uint8Array;
@@ -46,6 +49,7 @@ interface Part extends WeightedPart {
   readonly codec: CodecName | '';
   readonly rank: number;
   readonly shared: boolean;
+  readonly lease?: Lease | undefined;
 }
 
 /** How a chunk's answer goes, and how many contributions came so. */
@@ -93,6 +97,7 @@ export class ShardArrays {
   readonly #apart = new Set<number>();
   /** Chunk -> its newest version as what was added to the one before. */
   readonly #differences = new Map<number, Encoded & { readonly step: number }>();
+  readonly #wires = new Map<number, Buffer>();
   /** Chunks whose sum holds something. */
   readonly #begun = new Set<number>();
 
@@ -181,15 +186,16 @@ export class ShardArrays {
     this.#held.get(index)?.delete(rank);
     if (!payload) return;
     if (weight > 0) this.#add(index, rank, weight, payload);
-    payload.lease?.release();
+    else payload.lease?.release();
   }
 
-  #add(index: number, rank: number, weight: number, { bytes, codec, shared }: Payload): void {
-    this.#parts.get(index)!.push({ data: bytes, codec, weight, rank, shared });
-    // Shared memory stays where it is until the update needs it; received bytes are a copy that can go.
+  #add(index: number, rank: number, weight: number, { bytes, codec, shared, lease }: Payload): void {
+    const parts = this.#parts.get(index)!;
+    parts.push({ data: bytes, codec, weight, rank, shared, lease });
+    // Shared memory stays where it is until the update needs it; of received bytes a few wait for it as well, and are added on its way.
     if (shared) return;
     this.#codecs.get(index)!.push(codec);
-    this.#addParts(index);
+    if (parts.length > WAITING_PARTS) this.#addParts(index);
   }
 
   #addParts(index: number): void {
@@ -197,9 +203,11 @@ export class ShardArrays {
     const parts = this.#parts.get(index) ?? [];
     if (!this.#begun.has(index)) this.#sum.fill(0, from, to);
     this.#begun.add(index);
-    for (const { data, codec, weight } of parts.splice(0))
+    for (const { data, codec, weight, lease } of parts.splice(0)) {
       if (codec === '') this.#engine.accumulate(this.#sum, from, data, weight);
       else this.#engine.decodeAccumulate(codec, data, this.#sum, from, to - from, weight);
+      lease?.release();
+    }
   }
 
   /** Received bytes were looked at when they came; what is shared can change until it is summed. */
@@ -236,7 +244,7 @@ export class ShardArrays {
       const sum = this.#begun.has(index) ? this.#sum : undefined;
       const finite = this.#optimizer.advance(next, old, sum, parts, from, to, options);
       if (!finite) throw this.#overflow(index, step, parts);
-      parts.length = 0;
+      for (const { lease } of parts.splice(0)) lease?.release();
     }
   }
 
@@ -259,12 +267,22 @@ export class ShardArrays {
     this.#apart.add(index);
     this.#updateExact(index, step, options);
     const ratio = Math.min(1, contributions * ratioAt(this.#gradientCodec!, step));
-    const wire = Buffer.allocUnsafe(this.#engine.encodedBytes(codec, to - from, ratio));
+    const wire = this.#wire(index, step + 1, this.#engine.encodedBytes(codec, to - from, ratio));
     const next = this.#version(step + 1);
     if (!this.#engine.allFinite(bytesOf(this.#exact, from, to)))
       throw gradientNotFinite('parameters', index, step + 1);
     const written = this.#engine.encodeDifference(codec, this.#exact, old, next, from, to, wire, ratio);
     this.#differences.set(index, { step: step + 1, codec, data: wire.subarray(0, written) });
+  }
+
+  /** Memory that the answer of two steps before has lain in: as long as a version is readable, so is its answer. */
+  #wire(index: number, step: number, bytes: number): Buffer {
+    const place = 2 * index + (step % 2);
+    const known = this.#wires.get(place);
+    if (known && known.length >= bytes) return known;
+    const wire = Buffer.allocUnsafeSlow(bytes);
+    this.#wires.set(place, wire);
+    return wire;
   }
 
   /** Workers are told the parameters themselves. */

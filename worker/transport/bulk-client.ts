@@ -60,8 +60,8 @@ export class BulkClient {
     call.onData(() => {}); // an empty answer
     const writer = new BulkWriter(call.lane, PUSH_MESSAGE, watchdog);
     return {
-      write: (message) => {
-        if (!call.isOver) writer.write(message);
+      write: (message, taken) => {
+        if (!call.isOver) writer.write(message, taken);
       },
       finish: () => {
         if (!call.isOver) writer.end(() => call.stream.end());

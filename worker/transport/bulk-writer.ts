@@ -10,7 +10,7 @@ export class BulkWriter<T extends { readonly data: Uint8Array }> {
   readonly #lane: Lane;
   readonly #type: BulkType<T>;
   readonly #watchdog: Watchdog;
-  readonly #waiting: T[] = [];
+  readonly #waiting: { readonly message: T; readonly taken: (() => void) | undefined }[] = [];
   /** A lot is not taken yet, or the stream is over. */
   #sending = false;
   #busy = false;
@@ -22,9 +22,10 @@ export class BulkWriter<T extends { readonly data: Uint8Array }> {
     this.#watchdog = watchdog;
   }
 
-  write(message: T): void {
+  /** `taken` is called when the message may change; never where the stream breaks before. */
+  write(message: T, taken?: () => void): void {
     this.#watchdog.queued();
-    this.#waiting.push(message);
+    this.#waiting.push({ message, taken });
     this.#send();
   }
 
@@ -44,26 +45,30 @@ export class BulkWriter<T extends { readonly data: Uint8Array }> {
 
   #sendLot(): void {
     const pieces: Uint8Array[] = [];
+    const takens: ((() => void) | undefined)[] = [];
     let bytes = 0;
-    let messages = 0;
     for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
-      if (messages > 0 && bytes + next.data.byteLength > LOT_BYTES) break;
+      const { message, taken } = next;
+      if (takens.length > 0 && bytes + message.data.byteLength > LOT_BYTES) break;
       this.#waiting.shift();
-      messages++;
-      const head = this.#type.head(next);
-      bytes += head.length + next.data.byteLength;
+      takens.push(taken);
+      const head = this.#type.head(message);
+      bytes += head.length + message.data.byteLength;
       pieces.push(head);
-      if (next.data.byteLength > 0) pieces.push(next.data);
+      if (message.data.byteLength > 0) pieces.push(message.data);
     }
     this.#sending = true;
-    this.#lane.send(pieces, (error) => this.#sent(messages, error));
+    this.#lane.send(pieces, (error) => this.#sent(takens, error));
   }
 
   /** At once where the connection has room; then the next lot is not sent from here. */
-  #sent(messages: number, error: unknown): void {
+  #sent(takens: readonly ((() => void) | undefined)[], error: unknown): void {
     if (error) return; // the stream's end says why
     this.#sending = false;
-    for (let left = 0; left < messages; left++) this.#watchdog.left();
+    for (const taken of takens) {
+      this.#watchdog.left();
+      taken?.();
+    }
     this.#send();
   }
 }

@@ -49,7 +49,8 @@ export interface Incoming<T> {
  * that stands still while messages wait fails with STREAM_STUCK.
  */
 export interface Outgoing<T> {
-  write(message: T): void;
+  /** `taken` is called when the message may change; never where the stream fails before. */
+  write(message: T, taken?: () => void): void;
   /** Says that no more will come; resolves when the peer has taken everything. */
   finish(): Promise<void>;
   onFailure(listener: (error: RuntimeError) => void): void;

@@ -5,8 +5,8 @@ import { type MessageType, PREFIX_BYTES } from './wire.ts';
 
 /** Messages of about the same size serve each other's memory. */
 const GRAIN_BYTES = 4096;
-/** What nobody uses is kept for the next message up to here: two chunks of ten peers. */
-const SPARE_BUFFERS = 20;
+/** What nobody uses is kept for the next message up to here: a step of 32 MiB whose workers are out of step. */
+const SPARE_BUFFERS = 32;
 
 /** Memory that has held messages and may hold others. */
 export class SpareBuffers {

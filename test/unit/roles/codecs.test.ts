@@ -171,6 +171,25 @@ test('small chunks, state and warm-up go as they are; a flush carries what was k
   assert.equal(int8.encode(gradients, { ...chunk, state: true }, 5, false), undefined);
 });
 
+test('what a chunk was encoded into serves again when it is done with, and not before', () => {
+  const gradients = Float32Array.from({ length: 2 * CHUNK }, (_, i) => Math.cos(i));
+  const encoder = new GradientEncoder(engine, { codec: 'int8' }, 2 * CHUNK);
+  const encode = (index: number) =>
+    encoder.encode(
+      gradients,
+      { index, from: index * CHUNK, to: (index + 1) * CHUNK, state: false },
+      5,
+      false,
+    )!;
+  const [first, second] = [encode(0), encode(1)];
+  assert.notEqual(first.data.buffer, second.data.buffer);
+  const kept = Buffer.from(second.data);
+  first.done!();
+  assert.equal(encode(0).data.buffer, first.data.buffer);
+  assert.notEqual(encode(1).data.buffer, second.data.buffer);
+  assert.ok(kept.equals(second.data));
+});
+
 test('gradients that are not finite are refused by name', () => {
   const gradients = new Float32Array(CHUNK).fill(1);
   gradients[9] = Number.NaN;
