@@ -8,12 +8,25 @@ import { bytesOf } from './float-bytes.ts';
 import type { Encoded } from './gradient-codec.ts';
 import { openShared, segmentOf, sharedAs } from './shared-memory.ts';
 
+/** A difference as it was sent: the first `bytes` of `memory`, which serves the next one as well. */
+interface Added {
+  readonly step: number;
+  readonly codec: CodecName | '';
+  readonly memory: Buffer;
+  readonly bytes: number;
+}
+
+/** So much longer may the next difference of a chunk be. */
+const SLACK_BYTES = 4096;
+
 export class Arenas {
   /** Of a session of its own, so that what a server still reads of an older one stays as it was. */
   readonly gradients: Memory;
   readonly #versions: readonly [PagedArena, PagedArena];
   readonly #engine: Engine;
   readonly #segment: Segment | undefined;
+  /** Chunk -> the difference that made its newest version: of the one before, which is where the next one is to be. */
+  readonly #added = new Map<number, Added>();
 
   constructor(engine: Engine, { length }: ArenaLayout, sharedMemory: boolean) {
     this.#engine = engine;
@@ -45,6 +58,7 @@ export class Arenas {
 
   /** Throws BAD_MESSAGE. */
   write({ index, from, to }: Chunk, step: number, data: Uint8Array): void {
+    this.#added.delete(index);
     const target = bytesOf(this.parameters(step).values, from, to);
     if (data.byteLength !== target.byteLength)
       throw new RuntimeError(
@@ -54,10 +68,26 @@ export class Arenas {
     target.set(data);
   }
 
-  /** Makes a chunk's version `step` of the version before and what was sent of the difference. Throws BAD_MESSAGE. */
-  add({ from, to }: Chunk, step: number, { codec, data }: Encoded): void {
+  /**
+   * Makes a chunk's version `step` of the version before and what was sent of the difference. Where the difference before is known,
+   * both are added to what lies there, two versions old: the same bits, and nothing is copied. Throws BAD_MESSAGE.
+   */
+  add(chunk: Chunk, step: number, { codec, data }: Encoded): void {
+    const { index, from, to } = chunk;
+    const last = this.#added.get(index);
+    this.#added.delete(index);
     const target = this.parameters(step).values;
-    target.set(this.parameters(step - 1).values.subarray(from, to), from);
+    if (last?.step === step - 1) this.#decode(chunk, target, last.codec, last.memory.subarray(0, last.bytes));
+    else target.set(this.parameters(step - 1).values.subarray(from, to), from);
+    this.#decode(chunk, target, codec, data);
+    const bytes = data.byteLength;
+    const memory =
+      last && last.memory.length >= bytes ? last.memory : Buffer.allocUnsafeSlow(bytes + SLACK_BYTES);
+    memory.set(data);
+    this.#added.set(index, { step, codec, memory, bytes });
+  }
+
+  #decode({ from, to }: Chunk, target: Float32Array, codec: CodecName | '', data: Uint8Array): void {
     try {
       this.#engine.decodeAccumulate(codec as CodecName, data, target, from, to - from, 1);
     } catch (cause) {
