@@ -2,7 +2,7 @@
 SHELL := bash
 LEVELS ?=
 
-.PHONY: help setup run test check e2e e2e-long agreement crash-points soak kills bench bench-codecs bench-exchange bench-snapshots bench-operator clean
+.PHONY: help setup run test check e2e e2e-long agreement crash-points soak kills bench bench-codecs bench-exchange bench-snapshots bench-trace bench-operator clean
 help:
 	@echo "make run      set up, then train examples/fashion-mnist with two workers and one parameter server"
 	@echo "make test     set up, then run every test (LEVELS='unit native' for some of: check native unit process api-server e2e examples sanitize)"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench-codecs    measure the gradient codecs on one processor"
 	@echo "make bench-exchange    compare the gradient exchange and training by several workers with torch.distributed over gloo"
 	@echo "make bench-snapshots    measure what it costs that a killed server's memory is kept, and the stall of a checkpoint"
+	@echo "make bench-trace    measure what lepton run --trace costs (some 5 minutes)"
 	@echo "make bench-operator    measure the operator at scale, on a real API server with kwok's nodes, beside batch/v1 Jobs (root on Linux)"
 	@echo "make clean    remove build/ and runs/ (the cache stays: LEPTON_CACHE or ~/.cache/lepton)"
 
@@ -63,6 +64,9 @@ bench-exchange: setup
 
 bench-snapshots: setup
 	@. scripts/environment.sh && "$$LEPTON_NODE" bench/snapshots.ts
+
+bench-trace: setup
+	@. scripts/environment.sh && "$$LEPTON_NODE" bench/trace-cost.ts
 
 bench-operator: setup
 	@. scripts/environment.sh && test/cluster/cluster.sh "$$LEPTON_NODE" bench/operator.ts

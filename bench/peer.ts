@@ -19,6 +19,10 @@ export class Peer implements Disposable {
     this.#lines = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]();
   }
 
+  get pid(): number {
+    return this.#process.pid!;
+  }
+
   async read<T>(): Promise<T> {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(
