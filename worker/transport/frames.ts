@@ -5,8 +5,11 @@ import { type MessageType, PREFIX_BYTES } from './wire.ts';
 
 /** Messages of about the same size serve each other's memory. */
 const GRAIN_BYTES = 4096;
-/** What nobody uses is kept for the next message up to here: a step of 32 MiB whose workers are out of step. */
-const SPARE_BUFFERS = 32;
+/**
+ * What nobody uses is kept for the next message up to here. No more than were needed at once: a step of 100 MiB whose workers are out of
+ * step. What is thrown away costs a garbage collection every 64 MiB.
+ */
+const SPARE_BUFFERS = 256;
 
 /** Memory that has held messages and may hold others. */
 export class SpareBuffers {

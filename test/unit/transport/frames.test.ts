@@ -106,12 +106,12 @@ test('small messages do not sit in the memory of large ones, and little is kept 
   spare.give(large);
   assert.notEqual(spare.take(1000), large);
   assert.equal(spare.take(900_000), large);
-  const many = Array.from({ length: 100 }, () => spare.take(1000));
+  const many = Array.from({ length: 600 }, () => spare.take(1000));
   for (const buffer of many) spare.give(buffer);
   const known = new Set(many);
   let again = 0;
   while (known.has(spare.take(1000))) again++;
-  assert.ok(again > 0 && again < 50, `${again} kept`);
+  assert.ok(again > 0 && again < 300, `${again} kept`);
 });
 
 test('too long and compressed messages are refused by their prefix', () => {
