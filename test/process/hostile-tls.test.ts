@@ -19,7 +19,7 @@ const UID = '11111111-0000-4000-8000-000000000001';
 const OTHER_UID = '22222222-0000-4000-8000-000000000002';
 const DAY_MS = 86_400_000;
 const MiB = 2 ** 20;
-const JOB: TestJob = { workers: 2, batchSize: 32, epochs: 16, testing: { chunkLength: 4096 } };
+const JOB: TestJob = { workers: 2, batchSize: 32, epochs: 22, testing: { chunkLength: 4096 } };
 /** So that it outlives all attacks. */
 const DELAY_MS = 6;
 const MOST_MIB = 150;
