@@ -3,7 +3,28 @@ import { z } from 'zod';
 import { positive, rate, whole } from './fields.ts';
 import { oneOf, onlyWith, withRules } from './rules.ts';
 
-const bulkSynchronousSchema = z.strictObject({});
+const bulkSynchronousSchema = z.strictObject({
+  backupWorkers: whole(0, 1023)
+    .default(0)
+    .describe(
+      'So many workers of each step are not waited for: the slowest ones, whose samples of that step are left out',
+    ),
+});
+
+const staleSynchronousSchema = z.strictObject({
+  bound: whole(0, 10_000)
+    .default(8)
+    .describe('Steps by which a worker may be ahead of the oldest batch of a step that is not done yet'),
+});
+
+const asynchronousSchema = z.strictObject({
+  stalenessAware: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether the learning rate of a gradient is divided by how many others were applied since its parameters were read; otherwise by the number of workers',
+    ),
+});
 
 const localStepsSchema = z.strictObject({
   steps: whole(1, 100_000)
@@ -25,6 +46,8 @@ const localStepsSchema = z.strictObject({
 
 const MODES = {
   bulkSynchronous: bulkSynchronousSchema,
+  staleSynchronous: staleSynchronousSchema,
+  asynchronous: asynchronousSchema,
   localSteps: localStepsSchema,
 };
 
@@ -32,28 +55,43 @@ const MODES = {
 const consistencySchema = withRules(
   z.strictObject({
     mode: z
-      .enum(['bulkSynchronous', 'localSteps'])
+      .enum(['bulkSynchronous', 'staleSynchronous', 'asynchronous', 'localSteps'])
       .default('bulkSynchronous')
       .describe(
-        'bulkSynchronous: every step waits for the gradients of all workers; localSteps: workers exchange after many steps of their own',
+        'bulkSynchronous: every step waits for the gradients of all workers; staleSynchronous: for those of some steps before; asynchronous: for nobody; localSteps: workers exchange after many steps of their own',
       ),
     bulkSynchronous: bulkSynchronousSchema.exactOptional().describe('Options of this mode'),
+    staleSynchronous: staleSynchronousSchema.exactOptional().describe('Options of this mode'),
+    asynchronous: asynchronousSchema.exactOptional().describe('Options of this mode'),
     localSteps: localStepsSchema.exactOptional().describe('Options of this mode'),
   }),
   ...Object.keys(MODES).map((mode) => onlyWith(mode, 'mode', [mode])),
 );
 
-type Options<M extends keyof typeof MODES> = { readonly mode: M } & z.output<(typeof MODES)[M]>;
-
 /** A mode with its options, those left out by their defaults. */
-export type Consistency = { [M in keyof typeof MODES]: Options<M> }[keyof typeof MODES];
+export const resolvedConsistencySchema = z.discriminatedUnion('mode', [
+  bulkSynchronousSchema.extend({ mode: z.literal('bulkSynchronous') }),
+  staleSynchronousSchema.extend({ mode: z.literal('staleSynchronous') }),
+  asynchronousSchema.extend({ mode: z.literal('asynchronous') }),
+  localStepsSchema.extend({ mode: z.literal('localSteps') }),
+]);
+export type Consistency = z.output<typeof resolvedConsistencySchema>;
 
 /** As a user writes it. */
 export type ConsistencyChoice = z.input<typeof consistencySchema>;
 
+/** Batches are leased to workers one by one, and each has parameters of its own. */
+export function isLeased({ mode }: Consistency): boolean {
+  return mode === 'staleSynchronous' || mode === 'asynchronous';
+}
+
+export function hasBackup(consistency: Consistency): boolean {
+  return consistency.mode === 'bulkSynchronous' && consistency.backupWorkers > 0;
+}
+
 export function consistencyOf(choice: ConsistencyChoice): Consistency {
   const { mode, ...chosen } = consistencySchema.parse(choice);
-  return { mode, ...MODES[mode].parse(chosen[mode] ?? {}) } as Consistency;
+  return resolvedConsistencySchema.parse({ mode, ...chosen[mode] });
 }
 
 const warmupSteps = () => whole(0, 1_000_000_000);

@@ -180,6 +180,9 @@ export {
   type ConsistencyChoice,
   consistencyOf,
   type GradientCodecChoice,
+  hasBackup,
+  isLeased,
+  resolvedConsistencySchema,
 } from './exchange.ts';
 export type { InitializerName, LayerKind, LayerSpec } from './layers.ts';
 export { onlyEntry } from './rules.ts';

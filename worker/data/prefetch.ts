@@ -43,7 +43,8 @@ export async function* prefetch(
   }
 }
 
-async function withDeadline(batch: Promise<Batch>): Promise<Batch> {
+/** @throws DataError STALLED */
+export async function withDeadline(batch: Promise<Batch>): Promise<Batch> {
   let timer: NodeJS.Timeout | undefined;
   const stalled = new Promise<never>((_, reject) => {
     timer = setTimeout(

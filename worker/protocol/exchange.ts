@@ -1,87 +1,23 @@
-// The bulk-synchronous exchange of one parameter server: which contributions count, in which order they are summed,
-// which version of a chunk is sent to whom. Knows no sockets, no clock and no gradient: arithmetic is an effect.
+// The exchange of one parameter server: who may speak, what is initial, and what becomes of contributions in the order that the job's
+// consistency asks for. Knows no sockets, no clock and no gradient: arithmetic is an effect.
+import type { Consistency } from '../../crds/leptonjob.ts';
 import type { Chunk } from './chunks.ts';
-import type { RuntimeErrorCode } from './errors.ts';
+import {
+  type ExchangeEffect,
+  type ExchangeMessage,
+  type Order,
+  refuse,
+  type Speaker,
+} from './exchange-messages.ts';
+import { Rounds } from './rounds.ts';
+import { Stream } from './stream.ts';
 
 export interface ExchangeOptions {
   readonly workers: number;
   readonly chunks: readonly Chunk[];
   /** The update of trainable chunks waits for the norm of the whole gradient. */
   readonly clipByNorm: boolean;
-}
-
-/** Who speaks: a rank under the epoch that its session was given. Epochs only grow; the newest one seen is the rank's session. */
-interface Speaker {
-  readonly rank: number;
-  readonly epoch: number;
-}
-
-export type ExchangeMessage =
-  /** Parameters of `step` are in place (from a checkpoint). Sessions below `epoch` end. */
-  | { readonly kind: 'load'; readonly epoch: number; readonly step: number }
-  /** No parameters anywhere: rank 0 will bring the initial values. */
-  | { readonly kind: 'clear'; readonly epoch: number }
-  | ({ readonly kind: 'initialize'; readonly chunk: number } & Speaker)
-  | ({ readonly kind: 'attend' } & Speaker)
-  | ({
-      readonly kind: 'push';
-      readonly step: number;
-      readonly chunk: number;
-      /** Samples / batch size; 0 carries no data. */
-      readonly weight: number;
-      readonly learningRate: number;
-    } & Speaker)
-  /** Send every chunk at `step`, then every update as it happens. */
-  | ({ readonly kind: 'pull'; readonly step: number } & Speaker)
-  /** `factor` scales the gradient of `step` so that its norm keeps the limit. */
-  | { readonly kind: 'norm'; readonly step: number; readonly factor: number };
-
-export type ExchangeEffect =
-  | { readonly kind: 'refuse'; readonly code: RuntimeErrorCode; readonly message: string }
-  /** Write the message's data into version 0 of the chunk. */
-  | { readonly kind: 'write'; readonly chunk: number }
-  | { readonly kind: 'initialized'; readonly epoch: number }
-  /** A newer session of this rank began: end the streams of the older one. */
-  | { readonly kind: 'supersede'; readonly rank: number }
-  | { readonly kind: 'attended'; readonly step: number }
-  /** Keep the message's data until it is accumulated. */
-  | { readonly kind: 'hold'; readonly chunk: number; readonly rank: number }
-  /** Add the held data of a rank to the chunk's sum; `first` overwrites what the sum held before. */
-  | {
-      readonly kind: 'accumulate';
-      readonly chunk: number;
-      readonly rank: number;
-      readonly weight: number;
-      readonly first: boolean;
-    }
-  /** Make version step + 1 of the chunk from version `step` and the sum times `scale`. */
-  | {
-      readonly kind: 'update';
-      readonly chunk: number;
-      readonly step: number;
-      readonly scale: number;
-      readonly learningRate: number;
-    }
-  /** All trainable chunks are summed: tell the coordinator their sums of squares. */
-  | { readonly kind: 'reportNorm'; readonly step: number; readonly scale: number }
-  | {
-      readonly kind: 'send';
-      readonly ranks: readonly number[];
-      readonly chunk: number;
-      readonly step: number;
-    }
-  /** Every chunk of the shard stands at `step`: the moment for a consistent cut. */
-  | { readonly kind: 'complete'; readonly step: number };
-
-interface ChunkState {
-  readonly chunk: Chunk;
-  /** Updates applied. Invariant: all clocks of a job lie within one of each other, so two versions are enough. */
-  clock: number;
-  /** Weight of each rank's contribution to step `clock`, or undefined while it is missing. */
-  readonly weights: (number | undefined)[];
-  /** Ranks below this one are in the sum. */
-  summed: number;
-  learningRate: number;
+  readonly consistency: Consistency;
 }
 
 type Phase = 'unloaded' | 'empty' | 'ready';
@@ -96,32 +32,31 @@ export class Exchange {
   #phase: Phase = 'unloaded';
   #baseEpoch = 0;
   #sessions: number[] = [];
-  #pulling = new Set<number>();
-  #chunks: ChunkState[] = [];
   #missing = new Set<number>();
-  /** Step whose norm was reported and not yet answered. */
-  #normStep: number | undefined;
-  /** Chunks that still stand at `completed` while others are one ahead; 0: all stand there. */
-  #behind = 0;
-  /** The oldest step of any chunk. */
-  #completed = 0;
-  /** Versions below this one were never here. */
-  #loadedStep = 0;
+  /** Rank -> step of a refresh that waits for the rank to listen. */
+  #asked = new Map<number, number>();
+  #order: Order;
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
     this.#first = options.chunks[0]?.index ?? 0;
+    this.#order = orderOf(options, 0);
   }
 
   /** The oldest step that this shard still works on. */
   get clock(): number {
-    return this.#completed;
+    return this.#order.clock;
+  }
+
+  /** Of every chunk, where `isComplete`. */
+  get version(): number {
+    return this.#order.version;
   }
 
   /** True when every chunk stands at `step`. */
   isComplete(step: number): boolean {
     if (this.#options.chunks.length === 0) return true;
-    return this.#phase === 'ready' && this.#behind === 0 && this.#completed === step;
+    return this.#phase === 'ready' && this.#order.isComplete(step);
   }
 
   step(message: ExchangeMessage): ExchangeEffect[] {
@@ -130,16 +65,19 @@ export class Exchange {
         this.#become('ready', message.epoch, message.step);
         return [{ kind: 'complete', step: message.step }];
       case 'clear':
-        return this.#clear(message.epoch);
+        this.#become('empty', message.epoch, 0);
+        return this.#maybeInitialized();
       case 'norm':
-        return this.#applyNorm(message.step, message.factor);
+        return this.#order.norm(message.step, message.factor);
+      case 'quorum':
+        return this.#order.quorum(message.step, message.ranks);
       default:
         return this.#refusal(message) ?? this.#stepSpeaker(message);
     }
   }
 
   #stepSpeaker(
-    message: Extract<ExchangeMessage, { kind: 'initialize' | 'attend' | 'push' | 'pull' }>,
+    message: Extract<ExchangeMessage, { kind: 'initialize' | 'attend' | 'push' | 'pull' | 'refresh' }>,
   ): ExchangeEffect[] {
     switch (message.kind) {
       case 'initialize':
@@ -150,6 +88,8 @@ export class Exchange {
         return this.#push(message);
       case 'pull':
         return this.#pull(message);
+      case 'refresh':
+        return this.#refresh(message);
     }
   }
 
@@ -158,24 +98,9 @@ export class Exchange {
     this.#phase = phase;
     this.#baseEpoch = epoch;
     this.#sessions = new Array<number>(workers).fill(0);
-    this.#pulling = new Set();
-    this.#chunks = chunks.map((chunk) => ({
-      chunk,
-      clock: step,
-      weights: new Array<number | undefined>(workers),
-      summed: 0,
-      learningRate: 0,
-    }));
     this.#missing = new Set(phase === 'empty' ? chunks.map(({ index }) => index) : []);
-    this.#normStep = undefined;
-    this.#behind = 0;
-    this.#completed = step;
-    this.#loadedStep = step;
-  }
-
-  #clear(epoch: number): ExchangeEffect[] {
-    this.#become('empty', epoch, 0);
-    return this.#maybeInitialized();
+    this.#asked = new Map();
+    this.#order = orderOf(this.#options, step);
   }
 
   /** A session of an older epoch is refused whatever it says; so is a rank that does not exist. */
@@ -197,7 +122,7 @@ export class Exchange {
   }
 
   #initialize(index: number): ExchangeEffect[] {
-    if (!this.#stateOf(index)) return [this.#foreign(index)];
+    if (!this.#chunk(index)) return [this.#foreign(index)];
     // Late repetitions must not overwrite parameters that training has moved.
     if (this.#phase === 'ready' || !this.#missing.delete(index)) return [];
     return [{ kind: 'write', chunk: index }, ...this.#maybeInitialized()];
@@ -217,16 +142,17 @@ export class Exchange {
     if (epoch > this.#sessions[rank]!) {
       // What the older session contributed stays: a contribution is a function of (seed, step, rank), so its bits are the same.
       this.#sessions[rank] = epoch;
-      this.#pulling.delete(rank);
+      this.#order.forget(rank);
+      this.#asked.delete(rank);
       effects.push({ kind: 'supersede', rank });
     }
-    effects.push({ kind: 'attended', step: this.#completed });
+    effects.push({ kind: 'attended', step: this.clock });
     return effects;
   }
 
   #push(push: Extract<ExchangeMessage, { kind: 'push' }>): ExchangeEffect[] {
-    const state = this.#stateOf(push.chunk);
-    if (!state) return [this.#foreign(push.chunk)];
+    const chunk = this.#chunk(push.chunk);
+    if (!chunk) return [this.#foreign(push.chunk)];
     if (!(push.weight >= 0) || !Number.isFinite(push.weight) || !Number.isFinite(push.learningRate))
       return [
         refuse(
@@ -234,114 +160,30 @@ export class Exchange {
           `push: expected finite weight and learning rate, got ${push.weight} and ${push.learningRate}`,
         ),
       ];
-    // A worker that has not seen every chunk at `step` cannot have computed it.
-    if (push.step > this.#completed)
-      return [
-        refuse(
-          'STEP_AHEAD',
-          `push of chunk ${push.chunk}: expected step ${this.#completed} at most, got ${push.step}`,
-        ),
-      ];
-    // Late or repeated: it is in the sum already.
-    if (push.step < state.clock || state.weights[push.rank] !== undefined) return [];
-    state.weights[push.rank] = push.weight;
-    if (push.rank === 0) state.learningRate = push.learningRate;
-    return [{ kind: 'hold', chunk: push.chunk, rank: push.rank }, ...this.#accumulate(state)];
+    return this.#order.push(push.rank, push, chunk);
   }
 
-  /** Adds whatever has come, but only in rank order: the sum's bits must not depend on arrival. */
-  #accumulate(state: ChunkState): ExchangeEffect[] {
-    const effects: ExchangeEffect[] = [];
-    const { workers } = this.#options;
-    while (state.summed < workers && state.weights[state.summed] !== undefined) {
-      const rank = state.summed++;
-      effects.push({
-        kind: 'accumulate',
-        chunk: state.chunk.index,
-        rank,
-        weight: state.weights[rank]!,
-        first: rank === 0,
-      });
-    }
-    if (state.summed < workers) return effects;
-    if (this.#options.clipByNorm && !state.chunk.state) effects.push(...this.#maybeReportNorm(state));
-    else effects.push(...this.#update(state, 1));
-    return effects;
-  }
-
-  #maybeReportNorm({ clock, weights }: ChunkState): ExchangeEffect[] {
-    const { workers } = this.#options;
-    const waiting = this.#chunks.some(
-      ({ chunk, summed, clock: at }) => !chunk.state && (summed < workers || at !== clock),
-    );
-    if (waiting) return [];
-    this.#normStep = clock;
-    return [{ kind: 'reportNorm', step: clock, scale: scaleOf(weights) }];
-  }
-
-  #applyNorm(step: number, factor: number): ExchangeEffect[] {
-    if (this.#normStep !== step) return [];
-    this.#normStep = undefined;
-    return this.#chunks.filter(({ chunk }) => !chunk.state).flatMap((state) => this.#update(state, factor));
-  }
-
-  #update(state: ChunkState, factor: number): ExchangeEffect[] {
-    const { index } = state.chunk;
-    const step = state.clock++;
-    const scale = scaleOf(state.weights) * factor;
-    state.weights.fill(undefined);
-    state.summed = 0;
-    const effects: ExchangeEffect[] = [
-      { kind: 'update', chunk: index, step, scale, learningRate: state.learningRate },
-    ];
-    if (this.#pulling.size > 0)
-      effects.push({
-        kind: 'send',
-        ranks: [...this.#pulling].sort((a, b) => a - b),
-        chunk: index,
-        step: step + 1,
-      });
-    return [...effects, ...this.#maybeComplete()];
-  }
-
-  /** Counts the chunks that are still at the shard's oldest step; when none is, the shard has moved on. */
-  #maybeComplete(): ExchangeEffect[] {
-    this.#behind = this.#behind === 0 ? this.#chunks.length - 1 : this.#behind - 1;
-    if (this.#behind > 0) return [];
-    this.#completed++;
-    return [{ kind: 'complete', step: this.#completed }];
-  }
-
-  #pull({ rank, epoch, step }: Extract<ExchangeMessage, { kind: 'pull' }>): ExchangeEffect[] {
+  #pull({ rank, epoch, step, onRequest }: Extract<ExchangeMessage, { kind: 'pull' }>): ExchangeEffect[] {
     if (epoch !== this.#sessions[rank])
       return [
         refuse('OLD_EPOCH', `pull of rank ${rank}: expected epoch ${this.#sessions[rank]}, got ${epoch}`),
       ];
-    const gone = this.#chunks.find(
-      ({ clock }) => step !== clock && (step !== clock - 1 || step < this.#loadedStep),
-    );
-    if (gone)
-      return [
-        refuse(
-          'STEP_GONE',
-          `pull of chunk ${gone.chunk.index}: it stands at step ${gone.clock}, asked for ${step}`,
-        ),
-      ];
-    this.#pulling.add(rank);
-    const send = (index: number, version: number): ExchangeEffect => ({
-      kind: 'send',
-      ranks: [rank],
-      chunk: index,
-      step: version,
-    });
-    return [
-      ...this.#chunks.map(({ chunk }) => send(chunk.index, step)),
-      ...this.#chunks.filter(({ clock }) => clock > step).map(({ chunk }) => send(chunk.index, step + 1)),
-    ];
+    if (!onRequest) return this.#order.pull(rank, step);
+    this.#order.listen(rank);
+    const asked = this.#asked.get(rank);
+    return asked === undefined ? [] : this.#refresh({ rank, step: asked });
   }
 
-  #stateOf(index: number): ChunkState | undefined {
-    return this.#chunks[index - this.#first];
+  /** It comes on another connection than the pull, so maybe before it. */
+  #refresh({ rank, step }: { readonly rank: number; readonly step: number }): ExchangeEffect[] {
+    const listens = this.#order.isListening(rank);
+    if (listens) this.#asked.delete(rank);
+    else this.#asked.set(rank, step);
+    return listens ? this.#order.refresh(rank, step) : [];
+  }
+
+  #chunk(index: number): Chunk | undefined {
+    return this.#options.chunks[index - this.#first];
   }
 
   #foreign(index: number): ExchangeEffect {
@@ -351,13 +193,19 @@ export class Exchange {
   }
 }
 
-/** 1 / sum of weights, in rank order; a step without any sample leaves the sum (zero) as it is. */
-function scaleOf(weights: readonly (number | undefined)[]): number {
-  let total = 0;
-  for (const weight of weights) total += weight ?? 0;
-  return total > 0 ? 1 / total : 0;
-}
-
-function refuse(code: RuntimeErrorCode, message: string): ExchangeEffect {
-  return { kind: 'refuse', code, message };
+function orderOf(options: ExchangeOptions, step: number): Order {
+  const { consistency } = options;
+  switch (consistency.mode) {
+    case 'bulkSynchronous':
+      return new Rounds({ ...options, byQuorum: consistency.backupWorkers > 0 }, step);
+    case 'localSteps':
+      return new Rounds({ ...options, byQuorum: false }, step);
+    case 'staleSynchronous':
+      return new Stream({ ...options, bound: consistency.bound, stalenessAware: false }, step);
+    case 'asynchronous':
+      return new Stream(
+        { ...options, bound: Number.POSITIVE_INFINITY, stalenessAware: consistency.stalenessAware },
+        step,
+      );
+  }
 }

@@ -2,7 +2,7 @@
 // The worker keeps two versions, that of step s in place s mod 2: what belongs to the next step is written while this one computes.
 
 /** What the coordinator says with the begin of a step. */
-export type Directive = 'train' | 'finish' | 'stop';
+export type Directive = 'train' | 'evaluate' | 'finish' | 'stop';
 
 /** A step that may begin. */
 export interface Begun {
@@ -18,12 +18,16 @@ export type GatherMessage =
   | ({ readonly kind: 'begin' } & Begun)
   /** The engine starts to compute: parameters must stay as they are until `computed`. */
   | { readonly kind: 'computing' }
-  | { readonly kind: 'computed' };
+  | { readonly kind: 'computed' }
+  /** A later step than the target is collected. */
+  | { readonly kind: 'skip'; readonly to: number };
 
 export type GatherEffect =
   /** The message's data belongs to this version of the parameters. */
   | { readonly kind: 'write'; readonly chunk: number; readonly step: number }
-  /** All parameters of `step` are in place and nothing else is in the way. */
+  /** All parameters of `step` are in place. */
+  | { readonly kind: 'gathered'; readonly step: number }
+  /** And nothing else is in the way. */
   | ({ readonly kind: 'ready' } & Begun);
 
 export class Gather {
@@ -33,6 +37,7 @@ export class Gather {
   /** Step -> chunks that are written; only `target` and the one after it occur. */
   readonly #written = new Map<number, Set<number>>();
   #begun: Begun | undefined;
+  #gathered = false;
   #announced = false;
 
   /** Collects the parameters of `step`, then of the steps after it. */
@@ -51,17 +56,38 @@ export class Gather {
       case 'chunk':
         return this.#chunk(message.chunk, message.step);
       case 'begin':
-        if (!this.#begun || message.step > this.#begun.step) this.#begun = message;
-        return this.#maybeReady();
+        return this.#begin(message);
       case 'computing':
-        this.#written.delete(this.#target++);
+        this.#moveTo(this.#target + 1);
         this.#computing = true;
-        this.#announced = false;
         return [];
       case 'computed':
         this.#computing = false;
         return this.#maybeReady();
+      case 'skip':
+        this.#moveTo(message.to);
+        return this.#maybeReady();
     }
+  }
+
+  #moveTo(step: number): void {
+    for (const other of this.#written.keys()) if (other < step) this.#written.delete(other);
+    this.#target = step;
+    this.#gathered = false;
+    this.#announced = false;
+  }
+
+  /** The newest counts; of one step, what was said last. */
+  #begin(begun: Begun): GatherEffect[] {
+    const known = this.#begun;
+    if (
+      known &&
+      (begun.step < known.step || (begun.step === known.step && begun.directive === known.directive))
+    )
+      return [];
+    if (begun.step === known?.step) this.#announced = false;
+    this.#begun = begun;
+    return this.#maybeReady();
   }
 
   #chunk(chunk: number, step: number): GatherEffect[] {
@@ -76,10 +102,16 @@ export class Gather {
   }
 
   #maybeReady(): GatherEffect[] {
-    const begun = this.#begun;
     const written = this.#written.get(this.#target)?.size ?? 0;
-    if (this.#announced || this.#computing || written < this.#chunks) return [];
-    if (!begun || begun.step < this.#target) return [];
+    if (this.#computing || written < this.#chunks) return [];
+    const gathered: GatherEffect[] = this.#gathered ? [] : [{ kind: 'gathered', step: this.#target }];
+    this.#gathered = true;
+    return [...gathered, ...this.#ready()];
+  }
+
+  #ready(): GatherEffect[] {
+    const begun = this.#begun;
+    if (this.#announced || !begun || begun.step < this.#target) return [];
     this.#announced = true;
     // A later step has begun elsewhere, so this one was to be trained.
     if (begun.step !== this.#target) return [{ kind: 'ready', step: this.#target, directive: 'train' }];

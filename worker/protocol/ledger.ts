@@ -1,7 +1,8 @@
-// The coordinator's ledger of work: every share (step, rank) goes from todo over doing to done exactly once, and its
-// totals are folded in rank order. Decides when a step begins, when a cut is due, when the job has ended. No numbers of the model.
+// The coordinator's ledger of work: every share of a step, or every batch where batches are leased, is counted exactly once. Decides
+// when a step begins, when a cut is due, when the job has ended. No numbers of the model.
 import type { RuntimeErrorCode } from './errors.ts';
 import type { Directive } from './gather.ts';
+import { type Lease, Leases } from './leases.ts';
 import { mayBegin, type Pace } from './pace.ts';
 
 export interface LedgerOptions {
@@ -11,6 +12,10 @@ export interface LedgerOptions {
   /** Steps between checkpoints; the last step always has one. */
   readonly checkpointEvery: number;
   readonly evaluates: boolean;
+  /** Workers that no step waits for: the slowest ones. Default 0. */
+  readonly backupWorkers?: number;
+  /** Batches are leased one by one; a worker may be so many steps ahead of the oldest one that is not done. */
+  readonly leaseBound?: number;
 }
 
 /** Sums over samples: the loss first, then each metric in the order of the plan. */
@@ -43,6 +48,7 @@ export type LedgerMessage =
   | {
       readonly kind: 'record';
       readonly rank: number;
+      /** Or the batch, where batches are leased. */
       readonly step: number;
       readonly totals: Totals;
       readonly nowMs: number;
@@ -60,19 +66,32 @@ export type LedgerMessage =
   /** Go no further than the next boundary from which this number of workers can go on; the present number takes it back. */
   | ({ readonly kind: 'resize' } & Pick<Pace, 'workers' | 'samplesPerStep' | 'fixed'>)
   /** Go no further than the next boundary: this process is about to end. */
-  | { readonly kind: 'hold' };
+  | { readonly kind: 'hold' }
+  /** A rank listens from now on, and hears what it has to know; or it does not any more. */
+  | { readonly kind: 'listen' | 'leave'; readonly rank: number };
 
 export type LedgerEffect =
   | { readonly kind: 'refuse'; readonly code: RuntimeErrorCode; readonly message: string }
   | { readonly kind: 'cut'; readonly step: number }
+  /** Everybody hears it. */
   | { readonly kind: 'begin'; readonly step: number; readonly directive: Directive }
+  /** The same for one rank that listens anew. */
+  | { readonly kind: 'tell'; readonly rank: number; readonly step: number; readonly directive: Directive }
+  /** Steps go on from here; their batches are leased. */
+  | { readonly kind: 'goOn'; readonly step: number }
+  | ({ readonly kind: 'lease' } & Lease)
+  /** The step is made of these ranks, in ascending order. */
+  | { readonly kind: 'quorum'; readonly step: number; readonly ranks: readonly number[] }
   | { readonly kind: 'epochEnded'; readonly record: LedgerEpoch }
   | { readonly kind: 'evaluated'; readonly record: LedgerEpoch }
-  | { readonly kind: 'ended'; readonly directive: Exclude<Directive, 'train'> }
+  | { readonly kind: 'ended'; readonly directive: Ending }
   /** The boundary that `resize` asked for is reached, and its checkpoint is committed. */
   | { readonly kind: 'boundary'; readonly step: number; readonly workers: number }
   /** The same for `hold`. */
   | { readonly kind: 'held'; readonly step: number };
+
+/** How a run ends. */
+export type Ending = Extract<Directive, 'finish' | 'stop'>;
 
 interface Fold {
   samples: number;
@@ -99,9 +118,14 @@ export class Ledger {
   #next: Extract<LedgerMessage, { kind: 'resize' }> | undefined;
   #holding = false;
   #ended = false;
+  /** Whether training stands at the present boundary until a cut is taken. */
+  #cutDue = true;
+  readonly #leases: Leases | undefined;
 
   constructor(options: LedgerOptions) {
     this.#options = options;
+    const { workers, leaseBound: bound } = options;
+    if (bound !== undefined) this.#leases = new Leases({ workers, bound });
   }
 
   /** The announcement that a worker which joins late must hear. */
@@ -109,14 +133,20 @@ export class Ledger {
     return this.#begun < 0 ? undefined : { step: this.#begun, directive: this.#directive };
   }
 
-  /** The step in progress. */
+  /** Grows with whatever is done. */
   get position(): number {
-    return this.#step;
+    return this.#leasing?.done ?? this.#step;
+  }
+
+  /** While batches are out. */
+  get #leasing(): Leases | undefined {
+    return this.#begun === this.#step && this.#directive === 'train' ? this.#leases : undefined;
   }
 
   /** Ranks whose share the step in progress lacks; none before it has begun, and none when there is nothing left to train. */
   get awaited(): readonly number[] {
     if (this.#begun < this.#step || this.#directive !== 'train') return [];
+    if (this.#leases) return this.#leases.awaited;
     return Array.from({ length: this.#options.workers }, (_, rank) => rank).filter(
       (rank) => this.#done[rank] === undefined,
     );
@@ -124,19 +154,13 @@ export class Ledger {
 
   /** Nothing goes on before the checkpoint of the present step is committed. */
   get awaitsCommit(): boolean {
-    const standing = this.#begun < this.#step || this.#directive !== 'train';
-    return standing && !this.#ended && this.#committed < this.#step;
-  }
-
-  /** State of the shares of the step in progress. */
-  share(rank: number, step: number): 'todo' | 'doing' | 'done' {
-    if (step < this.#step || (step === this.#step && this.#done[rank] !== undefined)) return 'done';
-    return step === this.#step ? 'doing' : 'todo';
+    const ends = this.#directive === 'finish' || this.#directive === 'stop';
+    return (this.#begun < this.#step || ends) && !this.#ended && this.#committed < this.#step;
   }
 
   state(nowMs: number): LedgerState {
     return {
-      step: this.#step,
+      step: this.#leasing?.step ?? this.#step,
       train: { samples: this.#train.samples, sums: [...this.#train.sums] },
       milliseconds: this.#milliseconds + (nowMs - this.#sinceMs),
       history: [...this.#history],
@@ -163,14 +187,39 @@ export class Ledger {
         return this.#abandon(message.step);
       case 'stop':
         this.#stopping = true;
-        return this.#atBoundary();
+        return this.#nextBoundary();
       case 'resize':
         this.#next = message;
-        return this.#atBoundary();
+        return this.#nextBoundary();
       case 'hold':
         this.#holding = true;
-        return this.#atBoundary();
+        return this.#nextBoundary();
+      case 'listen':
+        return this.#listen(message.rank);
+      case 'leave':
+        return this.#leased(this.#leases?.leave(message.rank) ?? []);
     }
+  }
+
+  #leased(leases: readonly Lease[]): LedgerEffect[] {
+    return leases.map((lease) => ({ kind: 'lease', ...lease }));
+  }
+
+  #listen(rank: number): LedgerEffect[] {
+    const leases = this.#leased(this.#leases?.listen(rank) ?? []);
+    if (this.#begun < 0 || this.#leasing) return leases;
+    return [{ kind: 'tell', rank, step: this.#begun, directive: this.#directive }];
+  }
+
+  /** Somebody waits for the next boundary: leased batches lead there, and no others. */
+  #nextBoundary(): LedgerEffect[] {
+    if (this.#isAskedToStay()) this.#leasing?.shorten();
+    return this.#atBoundary();
+  }
+
+  #isAskedToStay(): boolean {
+    const { workers } = this.#options;
+    return this.#stopping || this.#holding || (this.#next?.workers ?? workers) !== workers;
   }
 
   /** Between two steps: whether the next begins, or somebody waits for this moment. */
@@ -178,8 +227,12 @@ export class Ledger {
     const step = this.#step;
     if (this.#begun === step) return [];
     const stays = this.#stays();
-    if (!stays) return this.#taken === step ? this.#begin() : [];
-    return this.#committed === step ? [{ ...stays, step }] : [];
+    if (!this.#cutDue && (stays || this.#stopping)) {
+      this.#cutDue = true;
+      return [{ kind: 'cut', step }];
+    }
+    if (stays) return this.#committed === step ? [{ ...stays, step }] : [];
+    return this.#cutDue && this.#taken !== step ? [] : this.#begin();
   }
 
   /** Who waited for this boundary waits for the next: training goes on. */
@@ -209,31 +262,60 @@ export class Ledger {
     this.#begun = -1;
     this.#committed = -1;
     this.#taken = -1;
+    this.#cutDue = true;
     this.#ended = false;
     return [];
   }
 
-  #record({ rank, step, totals, nowMs }: Extract<LedgerMessage, { kind: 'record' }>): LedgerEffect[] {
-    if (rank < 0 || rank >= this.#options.workers)
-      return [refuse('BAD_MESSAGE', `record: expected a rank below ${this.#options.workers}, got ${rank}`)];
+  #record(record: Extract<LedgerMessage, { kind: 'record' }>): LedgerEffect[] {
+    const { rank, step, totals, nowMs } = record;
+    const { workers, backupWorkers = 0 } = this.#options;
+    if (rank < 0 || rank >= workers)
+      return [refuse('BAD_MESSAGE', `record: expected a rank below ${workers}, got ${rank}`)];
+    if (this.#leases) return this.#recordBatch(this.#leases, record);
     if (step > this.#step || this.#begun < step)
       return [
         refuse('STEP_AHEAD', `record of rank ${rank}: expected step ${this.#begun} at most, got ${step}`),
       ];
-    // Late or repeated: counted already.
+    // Late or repeated: counted already, or done without.
     if (step < this.#step || this.#done[rank] !== undefined) return [];
     const flaw = flawOf(`record of rank ${rank}, step ${step}`, totals);
     if (flaw) return [flaw];
     this.#done[rank] = totals;
-    for (let at = 0; at < this.#options.workers; at++) if (this.#done[at] === undefined) return [];
-    return this.#fold(nowMs);
+    const ranks = Array.from({ length: workers }, (_, at) => at).filter((at) => this.#done[at]);
+    if (ranks.length < Math.max(1, workers - backupWorkers)) return [];
+    const quorum: LedgerEffect[] = backupWorkers > 0 ? [{ kind: 'quorum', step, ranks }] : [];
+    return [...quorum, ...this.#fold(nowMs)];
   }
 
-  /** All shares of the step are done: add them in rank order and see what comes next. */
+  #recordBatch(
+    leases: Leases,
+    { rank, step: batch, totals, nowMs }: Extract<LedgerMessage, { kind: 'record' }>,
+  ): LedgerEffect[] {
+    const stands = batch < this.#step * this.#options.workers ? 'late' : 'ahead';
+    const judgement = this.#leasing?.judge(batch) ?? stands;
+    if (judgement === 'late') return [];
+    if (judgement === 'ahead')
+      return [refuse('STEP_AHEAD', `record of rank ${rank}: batch ${batch} is not leased`)];
+    const flaw = flawOf(`record of rank ${rank}, batch ${batch}`, totals);
+    if (flaw) return [flaw];
+    add(this.#train, totals);
+    const more = leases.finish(batch);
+    if (!leases.isDone) return this.#leased(more);
+    this.#step = leases.end;
+    return this.#complete(nowMs);
+  }
+
+  /** All shares of the step are done: add them in rank order. */
   #fold(nowMs: number): LedgerEffect[] {
-    for (const totals of this.#done) add(this.#train, totals!);
+    for (const totals of this.#done) if (totals) add(this.#train, totals);
     this.#done = [];
     this.#step++;
+    return this.#complete(nowMs);
+  }
+
+  /** All that was before the present step is done: see what comes next. */
+  #complete(nowMs: number): LedgerEffect[] {
     const effects = this.#step % this.#options.stepsPerEpoch === 0 ? this.#endEpoch(nowMs) : [];
     return [...effects, ...this.#cutOrBegin()];
   }
@@ -241,8 +323,8 @@ export class Ledger {
   #cutOrBegin(): LedgerEffect[] {
     const { steps, checkpointEvery } = this.#options;
     const due = this.#stopping || this.#step === steps || this.#step % checkpointEvery === 0;
-    const cut = due || this.#stays() !== undefined;
-    return cut ? [{ kind: 'cut', step: this.#step }] : this.#begin();
+    this.#cutDue = due || this.#stays() !== undefined;
+    return this.#cutDue ? [{ kind: 'cut', step: this.#step }] : this.#begin();
   }
 
   #endEpoch(nowMs: number): LedgerEffect[] {
@@ -262,8 +344,30 @@ export class Ledger {
   #begin(): LedgerEffect[] {
     this.#begun = this.#step;
     if (this.#step === this.#options.steps) this.#directive = 'finish';
-    else this.#directive = this.#stopping ? 'stop' : 'train';
+    else if (this.#stopping) this.#directive = 'stop';
+    else this.#directive = this.#owesEvaluation() ? 'evaluate' : 'train';
+    if (this.#leases && this.#directive === 'train')
+      return [
+        { kind: 'goOn', step: this.#step },
+        ...this.#leased(this.#leases.open(this.#step, this.#end())),
+      ];
     return [{ kind: 'begin', step: this.#step, directive: this.#directive }, ...this.#maybeEnded()];
+  }
+
+  /** Where a step does not wait for all workers, none would pass by the end of an epoch with its parameters: all meet there. */
+  #owesEvaluation(): boolean {
+    const { evaluates, backupWorkers = 0 } = this.#options;
+    const last = this.#history.at(-1);
+    const meets = this.#leases !== undefined || backupWorkers > 0;
+    return meets && evaluates && last?.step === this.#step && !last.evaluation;
+  }
+
+  /** Where leased batches end: at the next step for which everybody meets. */
+  #end(): number {
+    const { steps, stepsPerEpoch, checkpointEvery } = this.#options;
+    if (this.#isAskedToStay()) return this.#step + 1;
+    const next = (every: number): number => (Math.floor(this.#step / every) + 1) * every;
+    return Math.min(steps, next(stepsPerEpoch), next(checkpointEvery));
   }
 
   #evaluation({ rank, step, totals }: Extract<LedgerMessage, { kind: 'evaluation' }>): LedgerEffect[] {
@@ -283,13 +387,22 @@ export class Ledger {
     for (const report of reports) add(evaluation, report!);
     const evaluated = { ...record, evaluation };
     this.#history[at] = evaluated;
-    return [{ kind: 'evaluated', record: evaluated }, ...this.#maybeEnded()];
+    const told: LedgerEffect[] = [{ kind: 'evaluated', record: evaluated }];
+    if (this.#directive !== 'evaluate' || step !== this.#step) return [...told, ...this.#maybeEnded()];
+    this.#begun = this.#step - 1;
+    return [...told, ...this.#atBoundary()];
   }
 
   /** The end: the last cut is committed and, unless the job was stopped, evaluated. */
   #maybeEnded(): LedgerEffect[] {
     const directive = this.#directive;
-    if (this.#ended || directive === 'train' || this.#begun < this.#step || this.#committed < this.#step)
+    if (
+      this.#ended ||
+      directive === 'train' ||
+      directive === 'evaluate' ||
+      this.#begun < this.#step ||
+      this.#committed < this.#step
+    )
       return [];
     if (directive === 'finish' && this.#options.evaluates && !this.#history.at(-1)?.evaluation) return [];
     this.#ended = true;

@@ -1,8 +1,9 @@
 // What a job has to do and how far it has come: the plan that its workers agree on, the ledger of its steps, the sum of its norms.
 // Sends nothing and tells nobody.
+import type { Consistency } from '../../crds/leptonjob.ts';
 import type { RoleConfig } from '../../protos/role-config.ts';
 import { planChunks, planShards } from '../protocol/chunks.ts';
-import { Ledger } from '../protocol/ledger.ts';
+import { Ledger, type LedgerOptions } from '../protocol/ledger.ts';
 import { NormSum } from '../protocol/norm.ts';
 import { type Pace, paceOf } from '../protocol/pace.ts';
 import { type Plan, parsePlan } from './plan.ts';
@@ -55,6 +56,7 @@ export class Account {
       stepsPerEpoch,
       checkpointEvery: this.#config.spec.checkpoint.everySteps,
       evaluates: this.plan.evaluateSamples > 0,
+      ...ledgerOptionsOf(this.plan.consistency),
     });
     if (this.#stopAsked) ledger.step({ kind: 'stop' });
     this.#ledger = ledger;
@@ -75,5 +77,18 @@ export class Account {
     return planShards(planChunks(this.plan.layout, testing.chunkLength), servers.length)
       .filter(({ chunks }) => chunks.some(({ state }) => !state))
       .map(({ server }) => server);
+  }
+}
+
+function ledgerOptionsOf(consistency: Consistency): Pick<LedgerOptions, 'backupWorkers' | 'leaseBound'> {
+  switch (consistency.mode) {
+    case 'bulkSynchronous':
+      return { backupWorkers: consistency.backupWorkers };
+    case 'staleSynchronous':
+      return { leaseBound: consistency.bound };
+    case 'asynchronous':
+      return { leaseBound: Number.POSITIVE_INFINITY };
+    case 'localSteps':
+      return {};
   }
 }

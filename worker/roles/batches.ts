@@ -1,7 +1,7 @@
 // Which samples a worker computes on, as batches that are read ahead of the engine. Functions of the seed alone; trains nothing.
 import type { Batch, Dataset } from '../data/dataset.ts';
 import { epochOrder, sliceOfShare, stepsPerEpoch, workerSlice } from '../data/order.ts';
-import { type BatchRequest, prefetch } from '../data/prefetch.ts';
+import { type BatchRequest, prefetch, withDeadline } from '../data/prefetch.ts';
 
 /** Batches that are decoded ahead of the engine. */
 const DEPTH = 2;
@@ -17,6 +17,8 @@ export interface BatchesOptions {
 
 export class Batches {
   readonly #options: BatchesOptions;
+  /** Leased batches that are being read. */
+  readonly #prepared = new Map<number, Promise<Batch>>();
   #pass = -1;
   #order = new Uint32Array(0);
 
@@ -35,6 +37,23 @@ export class Batches {
       for (let step = first; ; step++) yield slices(step);
     }
     return this.#read(requests());
+  }
+
+  /** A batch that is leased to this rank is read from now on, until it is taken. */
+  prepare(batch: number, workers: number): void {
+    if (this.#prepared.has(batch)) return;
+    const { batchSize, train } = this.#options;
+    const { order, at, pass } = this.#place(Math.floor(batch / workers), batchSize * workers);
+    const reading = train.read(workerSlice(order, at, batchSize, batch % workers, workers), pass);
+    reading.catch(() => {}); // reported where it is taken
+    this.#prepared.set(batch, reading);
+  }
+
+  take(batch: number, workers: number): Promise<Batch> {
+    this.prepare(batch, workers);
+    const reading = this.#prepared.get(batch)!;
+    this.#prepared.delete(batch);
+    return withDeadline(reading);
   }
 
   /** The batches of this rank's share of a round, by the shares of all. The last one may be smaller; a share may be empty. */

@@ -31,7 +31,7 @@ import { Watchers } from './watchers.ts';
 export interface CoordinatorOptions
   extends Pick<CourseOptions, 'config' | 'checkpoints' | 'kept' | 'log' | 'nowMs' | 'finish'> {
   /** The parameter server in this process. */
-  readonly local: Pick<Peers, 'announce' | 'hears'> & { command(command: ServerCommand): void };
+  readonly local: Pick<Peers, 'announce' | 'tell' | 'hears'> & { command(command: ServerCommand): void };
   readonly trace: PhaseClock;
 }
 
@@ -82,6 +82,7 @@ export class Coordinator implements CoordinationHandlers {
         answer: (rank, response) => this.#joins.answer(rank, response),
         refuse: (rank, error) => this.#joins.refuse(rank, error),
         announce: (begun) => this.#announce(begun),
+        tell: (rank, begun) => local.tell(rank, this.#withShares(begun)),
         hears: local.hears,
       },
       ended: (phase) => this.#close({ phase }),
@@ -153,8 +154,7 @@ export class Coordinator implements CoordinationHandlers {
   }
 
   begun(): Begun | undefined {
-    const begun = this.#course.ledger?.begun;
-    return begun && { ...begun, ...(this.#shares ? { shares: this.#shares.of(begun.step) } : {}) };
+    return this.#course.ledger?.begun;
   }
 
   // --- what servers say ---
@@ -225,6 +225,10 @@ export class Coordinator implements CoordinationHandlers {
     return this.#course.hold();
   }
 
+  workerListens(rank: number): void {
+    this.#course.workerListens(rank);
+  }
+
   workerLeft(rank: number): void {
     this.#course.workerLeft(rank);
   }
@@ -239,8 +243,12 @@ export class Coordinator implements CoordinationHandlers {
     const { workers } = this.#course.membership;
     const nowMs = this.#options.nowMs();
     if (begun.directive === 'train') this.#times.begun(begun.step, workers);
-    const shares = this.#shares?.begun(begun.step, workers, nowMs);
-    this.#options.local.announce({ ...begun, ...(shares ? { shares } : {}) });
+    this.#shares?.begun(begun.step, workers, nowMs);
+    this.#options.local.announce(this.#withShares(begun));
+  }
+
+  #withShares(begun: Begun): Begun {
+    return this.#shares ? { ...begun, shares: this.#shares.of(begun.step) } : begun;
   }
 
   #mustBeCurrent(rank: number, epoch: number): void {

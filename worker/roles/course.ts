@@ -39,6 +39,7 @@ export interface Peers {
   answer(rank: number, response: JoinResponse): void;
   refuse(rank: number, error: RuntimeError): void;
   announce(begun: Begun): void;
+  tell(rank: number, begun: Begun): void;
   /** A worker listens. */
   hears(rank: number): boolean;
 }
@@ -77,6 +78,8 @@ export class Course {
       ledger: () => this.ledger,
       announce: peers.announce,
       keep: (state) => this.snapshots.keep({ ledger: state, checkpoint: this.cuts.newest }),
+      tell: peers.tell,
+      quorum: (step, ranks) => this.#tellQuorum(step, ranks),
       hears: peers.hears,
       cut: (step) => this.cuts.apply({ kind: 'begin', step }),
       boundary: (workers) => this.applyMembership({ kind: 'boundary', workers }),
@@ -171,6 +174,10 @@ export class Course {
     return this.#steps.hold();
   }
 
+  workerListens(rank: number): void {
+    this.#steps.workerListens(rank);
+  }
+
   workerLeft(rank: number): void {
     this.#steps.workerLeft(rank);
   }
@@ -181,6 +188,12 @@ export class Course {
     if (!factor) return;
     for (const owner of this.#account.trainableServers())
       this.#options.peers.command(owner, { norm: { epoch, ...factor } });
+  }
+
+  #tellQuorum(step: number, ranks: readonly number[]): void {
+    const epoch = this.membership.baseEpoch;
+    for (const server of this.#options.config.servers.keys())
+      this.#options.peers.command(server, { quorum: { epoch, step, ranks } });
   }
 
   applyLedger(message: LedgerMessage): void {

@@ -1,6 +1,6 @@
 // Local steps: a worker trains on a copy of the parameters for a round of batches and then says by how much they have moved. Local SGD
 // (Stich 2019) and DiLoCo (Douillard et al. 2023): the optimizer of the manifest here, the outer one in the servers. Sends nothing.
-import type { Memory, Optimizer, PagedArena, UpdateOptions } from '../../native/engine.ts';
+import type { Engine, Memory, Optimizer, PagedArena, UpdateOptions } from '../../native/engine.ts';
 import type { Batch } from '../data/dataset.ts';
 import { NORM_BLOCK } from '../protocol/chunks.ts';
 import type { Totals } from '../protocol/ledger.ts';
@@ -54,32 +54,25 @@ export class LocalRounds {
   }
 
   #update(gradients: Float32Array, learningRate: number): void {
-    const { clip, engineModel } = this.#workload;
+    const { engine, clip, engineModel } = this.#workload;
+    const { trainableLength } = engineModel.layout;
     const options: UpdateOptions = {
       learningRate,
       iteration: ++this.#updates,
-      scale: clip.norm === undefined ? 1 : this.#factor(gradients, clip.norm),
+      scale: clip.norm === undefined ? 1 : clipFactor(engine, gradients, trainableLength, clip.norm),
       ...(clip.value === undefined ? {} : { clipValue: clip.value }),
     };
-    this.#optimizer.update(
-      this.#parameters.values,
-      gradients,
-      0,
-      engineModel.layout.trainableLength,
-      options,
-    );
+    this.#optimizer.update(this.#parameters.values, gradients, 0, trainableLength, options);
   }
+}
 
-  /** Of a gradient whose norm keeps the limit, as Keras' clip_by_global_norm. */
-  #factor(gradients: Float32Array, limit: number): number {
-    const { engine, engineModel } = this.#workload;
-    const { trainableLength } = engineModel.layout;
-    let total = 0;
-    for (let at = 0; at < trainableLength; at += NORM_BLOCK)
-      total += engine.sumOfSquares(gradients, at, Math.min(at + NORM_BLOCK, trainableLength));
-    const norm = Math.sqrt(total);
-    return norm > limit ? limit / norm : 1;
-  }
+/** By which a gradient is scaled so that its norm keeps the limit, as Keras' clip_by_global_norm. */
+export function clipFactor(engine: Engine, gradients: Float32Array, length: number, limit: number): number {
+  let total = 0;
+  for (let at = 0; at < length; at += NORM_BLOCK)
+    total += engine.sumOfSquares(gradients, at, Math.min(at + NORM_BLOCK, length));
+  const norm = Math.sqrt(total);
+  return norm > limit ? limit / norm : 1;
 }
 
 function add(totals: { samples: number; sums: number[] }, { samples, sums }: Totals): void {

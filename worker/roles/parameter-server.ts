@@ -1,10 +1,12 @@
 // One parameter server: carries out what the exchange decides, on the arrays of its shard. The coordinator commands it.
+import { hasBackup, isLeased } from '../../crds/leptonjob.ts';
 import type { ArenaLayout, Engine } from '../../native/engine.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { atPace } from '../checkpoint/cursor.ts';
 import { planChunks, planShards, type Shard } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
-import { Exchange, type ExchangeEffect, type ExchangeMessage } from '../protocol/exchange.ts';
+import { Exchange } from '../protocol/exchange.ts';
+import type { ExchangeEffect, ExchangeMessage } from '../protocol/exchange-messages.ts';
 import type { Begun } from '../protocol/gather.ts';
 import { paceOf } from '../protocol/pace.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -15,7 +17,6 @@ import type {
   AttendResponse,
   CopyCommand,
   LoadCommand,
-  NormCommand,
   PullMessage,
   PullRequest,
   PushMessage,
@@ -24,12 +25,12 @@ import type {
   ShardReport,
 } from '../transport/messages.ts';
 import { Arrivals } from './arrivals.ts';
+import type { Encoded } from './gradient-codec.ts';
 import type { Log } from './log.ts';
-
 import { identityOf, type Plan, parsePlan } from './plan.ts';
 import { type Payload, ShardArrays, trainableOf } from './shard-arrays.ts';
 import { ShardSnapshot } from './shard-snapshot.ts';
-import { beginOf, type Session, type Speaker, WorkerStreams } from './worker-streams.ts';
+import { type Session, type Speaker, WorkerStreams } from './worker-streams.ts';
 
 export interface ParameterServerOptions {
   readonly engine: Engine;
@@ -51,6 +52,8 @@ export interface ParameterServerOptions {
   readonly ledger?: {
     record(message: PushMessage): void;
     begun(): Begun | undefined;
+    /** A worker listens from now on: it is told what it has to know. */
+    listens(rank: number): void;
     /** A worker does not listen any more. */
     left(rank: number): void;
   };
@@ -77,6 +80,8 @@ interface Loaded {
   readonly arrays: ShardArrays;
   readonly layout: ArenaLayout;
   readonly workers: number;
+  /** Versions are made as contributions come. */
+  readonly leased: boolean;
 }
 
 const NO_DATA = new Uint8Array(0);
@@ -98,24 +103,31 @@ export class ParameterServer implements ExchangeHandlers {
     this.#arrivals = new Arrivals(options.trace);
   }
 
-  command({ recall, load, copy, norm }: ServerCommand): void {
+  command({ recall, load, copy, norm, quorum }: ServerCommand): void {
     if (recall) this.#recall(recall);
     if (load) this.#load(load).catch((error: unknown) => this.#failed(load.epoch, error));
     if (copy && copy.epoch === this.#loaded?.epoch) {
       this.#copies.push(copy);
       this.#maybeCopy();
     }
-    if (norm && norm.epoch === this.#loaded?.epoch) this.#applyNorm(norm);
+    if (norm && norm.epoch === this.#loaded?.epoch) this.#decide({ kind: 'norm', ...norm });
+    if (quorum && quorum.epoch === this.#loaded?.epoch) this.#decide({ kind: 'quorum', ...quorum });
   }
 
-  #applyNorm({ step, factor }: NormCommand): void {
-    this.#apply({ kind: 'norm', step, factor });
+  /** What updates of all chunks have waited for. */
+  #decide(decision: Extract<ExchangeMessage, { kind: 'norm' | 'quorum' }>): void {
+    this.#apply(decision);
     this.#streams.flush();
   }
 
   /** Server 0: tells all workers that a step may begin. */
   announce(begun: Begun): void {
     this.#streams.announce(begun);
+  }
+
+  /** Server 0: the same to one worker. */
+  tell(rank: number, begun: Begun): void {
+    this.#streams.tell(rank, begun);
   }
 
   /** Server 0: tells all workers that the job is over. */
@@ -153,8 +165,9 @@ export class ParameterServer implements ExchangeHandlers {
     messages.onMessage((message, lease) => {
       const session = this.#own(message);
       session.push ??= messages;
-      const { epoch, rank, initial, record, data } = message;
+      const { epoch, rank, initial, record, refresh, data } = message;
       if (record) this.#options.ledger?.record(message);
+      else if (refresh) this.#refresh(message);
       else if (message.gradient) this.#pushed(message, session, lease);
       else if (initial) {
         this.#loaded?.arrays.checkSize(initial.chunk, data);
@@ -162,8 +175,13 @@ export class ParameterServer implements ExchangeHandlers {
           { kind: 'initialize', epoch, rank, chunk: initial.chunk },
           { bytes: data, codec: '', shared: false },
         );
-      } else throw new RuntimeError('BAD_MESSAGE', 'push: expected gradient, initial or record');
+      } else throw new RuntimeError('BAD_MESSAGE', 'push: expected gradient, initial, record or refresh');
     });
+  }
+
+  #refresh({ epoch, rank, step }: PushMessage): void {
+    this.#apply({ kind: 'refresh', epoch, rank, step });
+    this.#streams.flush();
   }
 
   /** One chunk in the message, or several in memory that both see. */
@@ -186,7 +204,7 @@ export class ParameterServer implements ExchangeHandlers {
     this.#streams.flush();
   }
 
-  pull({ rank, epoch, step }: PullRequest, messages: Outbox<PullMessage>): void {
+  pull({ rank, epoch, step, onRequest = false }: PullRequest, messages: Outbox<PullMessage>): void {
     const session = this.#own({ rank, epoch });
     const { pull: before } = session;
     session.pull = messages;
@@ -197,10 +215,9 @@ export class ParameterServer implements ExchangeHandlers {
       delete session.pull;
       if (this.#streams.current(rank) === session) this.#options.ledger?.left(rank);
     });
-    this.#apply({ kind: 'pull', rank, epoch, step });
+    this.#apply({ kind: 'pull', rank, epoch, step, onRequest });
     this.#streams.flush();
-    const begun = this.#options.ledger?.begun();
-    if (begun) messages.write(beginOf(begun));
+    this.#options.ledger?.listens(rank);
   }
 
   /** The rank's newest session; those of an older one end. */
@@ -244,8 +261,8 @@ export class ParameterServer implements ExchangeHandlers {
         this.#options.trace.span('sum', (cause as { step: number }).step, sinceMs);
         break;
       case 'update':
-        arrays.update(effect.chunk, effect.step, effect.scale, effect.learningRate);
-        this.#options.trace.span('update', effect.step, sinceMs);
+        arrays.update(effect);
+        this.#options.trace.span('update', effect.version, sinceMs);
         break;
       case 'reportNorm':
         this.#report(epoch, {
@@ -253,12 +270,7 @@ export class ParameterServer implements ExchangeHandlers {
         });
         break;
       case 'send':
-        // Who pulls anew has no version before.
-        this.#streams.send(effect.ranks, effect.chunk, effect.step, () =>
-          cause.kind === 'pull'
-            ? { codec: '', data: arrays.bytes(effect.chunk, effect.step) }
-            : arrays.news(effect.chunk, effect.step),
-        );
+        this.#streams.send(effect.ranks, effect.chunk, effect.step, () => this.#answer(effect, cause));
         this.#options.trace.span('send', effect.step, sinceMs);
         break;
       case 'complete':
@@ -272,6 +284,15 @@ export class ParameterServer implements ExchangeHandlers {
       case 'attended':
         break;
     }
+  }
+
+  #answer({ chunk, version }: Extract<ExchangeEffect, { kind: 'send' }>, { kind }: ExchangeMessage): Encoded {
+    const { arrays, leased } = this.#loaded!;
+    // Others may make the version after the next before this one has left.
+    if (leased) return { codec: '', data: arrays.bytes(chunk, version).slice() };
+    // Who pulls anew has no version before.
+    if (kind === 'pull' || kind === 'refresh') return { codec: '', data: arrays.bytes(chunk, version) };
+    return arrays.news(chunk, version);
   }
 
   /** From here on nothing changes what is held, so all servers can agree on one step of it. */
@@ -298,8 +319,9 @@ export class ParameterServer implements ExchangeHandlers {
     const { arrays, plan, workers } = prepared;
     const { layout, clip } = plan;
     const { chunks } = arrays.shard;
-    const exchange = new Exchange({ workers, chunks, clipByNorm: clip.norm !== undefined });
-    this.#loaded = { epoch, exchange, arrays, layout, workers };
+    const clipByNorm = clip.norm !== undefined;
+    const exchange = new Exchange({ workers, chunks, clipByNorm, consistency: plan.consistency });
+    this.#loaded = { epoch, exchange, arrays, layout, workers, leased: isLeased(plan.consistency) };
     this.#apply(step === undefined ? { kind: 'clear', epoch } : { kind: 'load', epoch, step });
     this.#report(epoch, { loaded: { shardBytes: arrays.sizeBytes } });
   }
@@ -312,7 +334,7 @@ export class ParameterServer implements ExchangeHandlers {
     this.#copies = [];
     this.#streams.endAll();
     const plan = parsePlan(text);
-    const { layout, optimizer, clip, gradientCodec } = plan;
+    const { layout, optimizer, clip, gradientCodec, consistency } = plan;
     const { trainableLength } = layout;
     const shard = planShards(planChunks(layout, chunkLength), servers)[index]!;
     const snapshot = mayGoBack(plan)
@@ -323,8 +345,10 @@ export class ParameterServer implements ExchangeHandlers {
       trainableLength,
       optimizer,
       clipValue: clip.value,
-      sharedMemory,
+      // Where each worker has a version of its own, there are more than the two that can be seen.
+      sharedMemory: sharedMemory && !isLeased(consistency),
       gradientCodec,
+      encodesAnswers: !isLeased(consistency) && !hasBackup(consistency),
       snapshot,
     });
     return { epoch, plan, workers, arrays };
@@ -374,7 +398,7 @@ export class ParameterServer implements ExchangeHandlers {
     const due = this.#copies.filter(({ step }) => loaded.exchange.isComplete(step));
     this.#copies = this.#copies.filter((copy) => !due.includes(copy));
     for (const { epoch, step, folder } of due) {
-      const copy = loaded.arrays.copy(step);
+      const copy = loaded.arrays.copy(loaded.exchange.version);
       this.#report(epoch, { copied: { step } });
       const { checkpoints, index, servers } = this.#options;
       checkpoints.writeShard(folder, index, servers, copy).then(
@@ -401,5 +425,5 @@ export class ParameterServer implements ExchangeHandlers {
  * steps of checkpoints have nothing kept back. In the modes named here servers are at most one step apart.
  */
 function mayGoBack({ gradientCodec, consistency }: Plan): boolean {
-  return !gradientCodec && (consistency.mode === 'bulkSynchronous' || consistency.mode === 'localSteps');
+  return !gradientCodec && !isLeased(consistency) && !hasBackup(consistency);
 }

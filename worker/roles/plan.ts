@@ -2,7 +2,7 @@
 // nothing that depends on how many workers there are.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { Consistency } from '../../crds/leptonjob.ts';
+import { type Consistency, resolvedConsistencySchema } from '../../crds/leptonjob.ts';
 import type { ArenaLayout, OptimizerSpec } from '../../native/engine.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Work } from '../protocol/pace.ts';
@@ -36,9 +36,7 @@ const planSchema = z.object({
     trainableLength: count,
     length: count,
   }),
-  consistency: z.looseObject({
-    mode: z.enum(['bulkSynchronous', 'localSteps']),
-  }),
+  consistency: resolvedConsistencySchema,
   optimizer: z.looseObject({ optimizer: z.string() }),
   gradientCodec: z
     .object({

@@ -54,6 +54,7 @@ async function runCoordinatingServer(
   const local = {
     command: (command: ServerCommand) => server.command(command),
     announce: (begun: Begun) => server.announce(begun),
+    tell: (rank: number, begun: Begun) => server.tell(rank, begun),
     hears: (rank: number) => server.hears(rank),
   };
   const coordinator = new Coordinator({
@@ -72,6 +73,7 @@ async function runCoordinatingServer(
     ledger: {
       record: (message) => coordinator.record(message),
       begun: () => coordinator.begun(),
+      listens: (rank) => coordinator.workerListens(rank),
       left: (rank) => coordinator.workerLeft(rank),
     },
   });

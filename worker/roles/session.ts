@@ -5,6 +5,7 @@ import { type Chunk, planChunks, planShards, type Shard } from '../protocol/chun
 import { RuntimeError } from '../protocol/errors.ts';
 import { type Begun, Gather, type GatherEffect, type GatherMessage } from '../protocol/gather.ts';
 import type { Totals } from '../protocol/ledger.ts';
+import { type TurnEffect, Turns } from '../protocol/turns.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { ExchangeClient, Incoming, Outgoing } from '../transport/clients.ts';
 import { type DelayOptions, delayed } from '../transport/delay.ts';
@@ -29,11 +30,22 @@ export interface SessionOptions {
   readonly stallMs: number;
   readonly delay: DelayOptions;
   readonly trace: Trace;
+  readonly meeting: Meeting;
+  /** Batches that are to be computed soon. */
+  readonly leased?: (batch: number) => void;
 }
 
-/** Of the step being pushed. */
+/**
+ * everyStep: all workers have the parameters of each step. byQuorum: those that were not waited for go on where the others are.
+ * byLease: batches are leased; each worker has parameters of its own. Its batches have numbers instead of steps.
+ */
+export type Meeting = 'everyStep' | 'byQuorum' | 'byLease';
+
+/** Of the step or batch being pushed. */
 export interface Share {
   readonly step: number;
+  /** The step, or that to which the batch belongs. */
+  readonly clock: number;
   /** Samples / batch size. */
   readonly weight: number;
   readonly learningRate: number;
@@ -41,8 +53,10 @@ export interface Share {
   readonly flush: boolean;
 }
 
-/** Parameters are in place. */
-export type Ready = Begun;
+/** Parameters are in place; which of the two versions. */
+export interface Ready extends Begun {
+  readonly version: number;
+}
 
 interface Push {
   readonly message: PushMessage;
@@ -64,6 +78,13 @@ export class Session {
   readonly #pushes = new Map<number, { outgoing: Outgoing<PushMessage>; write(push: Push): void }>();
   readonly #pulls: Incoming<PullMessage>[] = [];
   readonly #gather: Gather;
+  /** Where batches are leased. */
+  readonly #turns: Turns | undefined;
+  /** Of a batch whose gradients are pushed and not yet all answered. */
+  #record: PushMessage | undefined;
+  #computing = false;
+  /** The newest step that may begin, as far as is known. */
+  #begun = 0;
   #ready: Ready | undefined;
   #waiting: PromiseWithResolvers<Ready> | undefined;
   #failure: RuntimeError | undefined;
@@ -78,8 +99,9 @@ export class Session {
 
   /** Announces the session to every server, finds the step in progress, and opens the streams. */
   static async open(options: SessionOptions): Promise<Session> {
-    const { servers, rank, epoch } = options;
-    const session = new Session(options, await attendAll(options));
+    const { servers } = options;
+    const attended = await attendAll(options);
+    const session = new Session(options, attended);
     for (const server of session.#partners()) {
       const outgoing = servers[server]!.push();
       outgoing.onFailure((error) => session.#lost(server, error));
@@ -88,18 +110,9 @@ export class Session {
         session.#delay(2 * server),
       );
       session.#pushes.set(server, { outgoing, write });
-      const pull = servers[server]!.pull({ rank, epoch, step: session.#gather.target });
-      const receive = delayed<PullMessage | 'end'>(
-        (message) => (message === 'end' ? session.#ended(server) : session.#receive(message)),
-        session.#delay(2 * server + 1),
-      );
-      pull.onMessage((message, lease) => {
-        if (options.delay.maxMs > 0) lease?.keep();
-        receive(message);
-      });
-      pull.onEnd((error) => (error ? session.#lost(server, error) : receive('end')));
-      session.#pulls.push(pull);
     }
+    for (const server of session.#partners()) session.#pull(server, attended.step);
+    if (options.meeting === 'byQuorum') session.#refresh(attended.step);
     return session;
   }
 
@@ -110,7 +123,24 @@ export class Session {
     this.#chunks = planChunks(options.layout, options.chunkLength);
     this.#trainable = this.#chunks.filter(({ state }) => !state).length;
     this.#owners = ownersOf(options);
-    this.#gather = new Gather(this.#chunks.length, step);
+    if (options.meeting === 'byLease') this.#turns = new Turns(step);
+    this.#gather = new Gather(this.#chunks.length, this.#turns ? 0 : step);
+  }
+
+  /** Where a worker has to ask for parameters, it asks when it knows what for. */
+  #pull(server: number, step: number): void {
+    const { servers, rank, epoch, meeting } = this.#options;
+    const pull = servers[server]!.pull({ rank, epoch, step, onRequest: meeting !== 'everyStep' });
+    const receive = delayed<PullMessage | 'end'>(
+      (message) => (message === 'end' ? this.#ended(server) : this.#receive(message)),
+      this.#delay(2 * server + 1),
+    );
+    pull.onMessage((message, lease) => {
+      if (this.#options.delay.maxMs > 0) lease?.keep();
+      receive(message);
+    });
+    pull.onEnd((error) => (error ? this.#lost(server, error) : receive('end')));
+    this.#pulls.push(pull);
   }
 
   /** Resolves when the parameters of the next step are in place and it may begin. Rejects when the session has failed. */
@@ -169,11 +199,27 @@ export class Session {
   computing(): void {
     this.#ready = undefined;
     this.#pushedFrom = this.#trainable;
+    this.#turns?.computing();
+    this.#computing = true;
     this.#apply({ kind: 'computing' });
   }
 
+  /** What was ready is done without computing: the next is waited for. */
+  passed(): void {
+    // The next step may have begun already.
+    if (this.#ready?.directive === 'evaluate') this.#ready = undefined;
+    this.#turn(this.#turns?.over() ?? []);
+  }
+
+  /** The others have done without this worker's part of the step: nobody looks at it any more. */
+  isOvertaken(step: number): boolean {
+    return this.#options.meeting === 'byQuorum' && this.#begun > step;
+  }
+
   computed(): void {
+    this.#computing = false;
     this.#apply({ kind: 'computed' });
+    this.#catchUp();
   }
 
   /** Pushes every chunk of gradients that lies in [from, trainableLength) and was not pushed yet. */
@@ -189,7 +235,15 @@ export class Session {
     this.#pushRange(this.#trainable, this.#chunks.length, share);
     this.pushFrom(0, share);
     const { epoch, rank } = this.#options;
-    this.#pushes.get(0)?.write({ message: { epoch, rank, step: share.step, record, data: NO_DATA } });
+    this.#record = { epoch, rank, step: share.step, record, data: NO_DATA };
+    // A step needs all its gradients in any case; a leased batch that was counted would not be computed again.
+    if (!this.#turns) this.#sendRecord();
+  }
+
+  #sendRecord(): void {
+    const message = this.#record;
+    this.#record = undefined;
+    if (message) this.#pushes.get(0)?.write({ message });
   }
 
   /** Says that no more will come; resolves when the servers have taken everything. */
@@ -222,6 +276,7 @@ export class Session {
   /** Chunks [first, end), the last ones first, as backward makes them; what a server sees in one message. */
   #pushRange(first: number, end: number, share: Share): void {
     const sinceMs = performance.now();
+    if (end > first) this.#turns?.pushes();
     for (let last = end - 1; last >= first; last--) {
       const server = this.#owners[last]!;
       if (this.#seen.has(server)) {
@@ -244,19 +299,55 @@ export class Session {
     this.#pushes.get(server)?.write({ message, ...(done ? { taken: done } : {}) });
   }
 
-  #encoded(chunk: Chunk, { step, flush }: Share): Encoded {
+  #encoded(chunk: Chunk, { clock, flush }: Share): Encoded {
     const { arenas, encoder, trace } = this.#options;
     const sinceMs = performance.now();
-    const encoded = encoder?.encode(arenas.gradients.values, chunk, step, flush);
-    if (encoded) trace.span('encode', step, sinceMs);
+    const encoded = encoder?.encode(arenas.gradients.values, chunk, clock, flush);
+    if (encoded) trace.span('encode', clock, sinceMs);
     return encoded ?? { codec: '', data: arenas.gradientBytes(chunk) };
   }
 
   #receive({ step, parameters, begin, data }: PullMessage): void {
     if (this.#failure) return;
     this.#lastHeardMs = performance.now();
-    if (begin) this.#apply({ kind: 'begin', step, ...begin });
-    else if (parameters) this.#received(step, parameters, data);
+    if (begin) this.#told({ step, ...begin });
+    else if (parameters && !this.#turns) this.#received(step, parameters, data);
+    else if (parameters && this.#turns?.label === step) this.#received(this.#gather.target, parameters, data);
+  }
+
+  #told(begun: Begun): void {
+    if (this.#turns) {
+      if (begun.directive === 'train') this.#options.leased?.(begun.step);
+      this.#turn(this.#turns.told(begun));
+      return;
+    }
+    this.#begun = Math.max(this.#begun, begun.step);
+    this.#apply({ kind: 'begin', ...begun });
+    this.#catchUp();
+  }
+
+  #turn(effects: readonly TurnEffect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === 'refresh') {
+        this.#apply({ kind: 'skip', to: this.#gather.target + 1 });
+        this.#refresh(effect.step);
+      } else this.#apply({ kind: 'begin', step: this.#gather.target, directive: effect.directive });
+    }
+  }
+
+  /** Asks all servers for what they have now. */
+  #refresh(step: number): void {
+    const { epoch, rank } = this.#options;
+    for (const { write } of this.#pushes.values())
+      write({ message: { epoch, rank, step, refresh: {}, data: NO_DATA } });
+  }
+
+  /** Whoever is not waited for goes on where the others are. */
+  #catchUp(): void {
+    if (this.#options.meeting !== 'byQuorum' || this.#computing || this.#begun <= this.#gather.target) return;
+    this.#ready = undefined;
+    this.#apply({ kind: 'skip', to: this.#begun });
+    this.#refresh(this.#begun);
   }
 
   #received(step: number, parameters: Parameters, data: Uint8Array): void {
@@ -276,13 +367,19 @@ export class Session {
       case 'write':
         if (encoded) this.#write(effect.chunk, effect.step, encoded);
         break;
+      case 'gathered':
+        if (this.#record) {
+          this.#sendRecord();
+          this.#turn(this.#turns?.over() ?? []);
+        }
+        break;
       case 'ready':
         if (this.#pullsSinceMs !== undefined)
           this.#options.trace.span('pull', effect.step, this.#pullsSinceMs);
         this.#pullsSinceMs = undefined;
-        this.#ready = effect;
+        this.#ready = { ...effect, ...this.#turns?.current, version: effect.step };
         // The coordinator may end the job as soon as it has this worker's last word.
-        this.#finishing = effect.directive !== 'train';
+        this.#finishing = effect.directive === 'finish' || effect.directive === 'stop';
         this.#waiting?.resolve(this.#ready);
         break;
     }

@@ -10,6 +10,7 @@ import type {
 } from '../../native/engine.ts';
 import { type Chunk, NORM_BLOCK, type Shard, strideOf } from '../protocol/chunks.ts';
 import { gradientNotFinite, RuntimeError } from '../protocol/errors.ts';
+import type { ExchangeEffect } from '../protocol/exchange-messages.ts';
 import type { Lease } from '../transport/frames.ts';
 import type { SharedMemory } from '../transport/messages.ts';
 import { bytesOf } from './float-bytes.ts';
@@ -27,9 +28,14 @@ export interface ShardArraysOptions {
   readonly sharedMemory: boolean;
   /** What contributions may come in, and answers then go in. */
   readonly gradientCodec?: GradientCodec | undefined;
+  /** Workers have the version before, so that a difference can be sent to them. */
+  readonly encodesAnswers: boolean;
   /** Memory of the server's next process to work in; not where there is a codec, whose differences it does not hold. */
   readonly snapshot?: ShardSnapshot | undefined;
 }
+
+/** How version + 1 of a chunk comes about, as the exchange decides it. */
+export type ChunkUpdate = Omit<Extract<ExchangeEffect, { kind: 'update' }>, 'kind'>;
 
 /** Received contributions to a chunk that may wait for its update. */
 const WAITING_PARTS = 2;
@@ -92,6 +98,7 @@ export class ShardArrays {
   /** Chunk -> how received contributions to its sum came. */
   readonly #codecs = new Map<number, (CodecName | '')[]>();
   readonly #gradientCodec: GradientCodec | undefined;
+  readonly #encodesAnswers: boolean;
   /** Where a codec is used, versions are what workers have of the parameters; these are the parameters. Valid for chunks in `#apart`. */
   readonly #exact: Float32Array;
   readonly #apart = new Set<number>();
@@ -116,6 +123,7 @@ export class ShardArrays {
     this.#versions = [versions.subarray(0, length), versions.subarray(stride, stride + length)];
     this.#sum = new Float32Array(length);
     this.#gradientCodec = gradientCodec;
+    this.#encodesAnswers = options.encodesAnswers;
     this.#exact = new Float32Array(gradientCodec ? length : 0);
     this.#optimizer = engine.createOptimizer(optimizer, this.#trainable, snapshot?.place);
   }
@@ -215,8 +223,8 @@ export class ShardArrays {
     for (const { data, rank, shared } of parts) if (shared) this.#checkFinite(index, rank, step, data);
   }
 
-  /** Makes version step + 1 of a chunk. Throws GRADIENT_NOT_FINITE; the shard is then of no use any more. */
-  update(index: number, step: number, scale: number, learningRate: number): void {
+  /** Makes version + 1 of a chunk. Throws GRADIENT_NOT_FINITE; the shard is then of no use any more. */
+  update({ chunk: index, version: step, iteration, scale, learningRate, share }: ChunkUpdate): void {
     this.#snapshot?.begin(step + 1);
     const [from, to] = this.#range(index);
     const old = this.#version(step);
@@ -225,18 +233,22 @@ export class ShardArrays {
     if (this.chunk(index)!.state) {
       this.#checkShared(index, step, parts);
       this.#addParts(index);
-      // The workers' mean replaces the state; without any sample it stays.
-      for (let at = from; at < to; at++) next[at] = scale > 0 ? this.#sum[at]! * scale : old[at]!;
+      // The workers' mean replaces the state, or one worker's replaces its share of it; without any sample it stays.
+      const part = scale > 0 ? share : 0;
+      for (let at = from; at < to; at++) {
+        const mean = this.#sum[at]! * scale;
+        next[at] = part === 1 ? mean : old[at]! + part * (mean - old[at]!);
+      }
       return;
     }
     const options = {
       learningRate,
-      iteration: step + 1,
+      iteration,
       scale,
       ...(this.#clipValue === undefined ? {} : { clipValue: this.#clipValue }),
     };
     const codecs = this.#codecs.get(index) ?? [];
-    const codec = codecs.every((one) => one === codecs[0]) ? codecs[0] : '';
+    const codec = this.#encodesAnswers && codecs.every((one) => one === codecs[0]) ? codecs[0] : '';
     if (codec) this.#updateApart(index, step, options, { codec, contributions: codecs.length });
     else if (this.#apart.has(index)) this.#updateTogether(index, step, options);
     else if (scale === 0) this.#stay(index, step);

@@ -2,7 +2,7 @@
 // until its work is safe. Knows nobody who takes part: that is membership's.
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Begun, Directive } from '../protocol/gather.ts';
-import type { Ledger, LedgerEffect, LedgerMessage, LedgerState } from '../protocol/ledger.ts';
+import type { Ending, Ledger, LedgerEffect, LedgerMessage, LedgerState } from '../protocol/ledger.ts';
 import type { Log } from './log.ts';
 import type { ProgressBoard } from './progress-board.ts';
 
@@ -15,6 +15,9 @@ export interface StepsOptions {
   readonly announce: (begun: Begun) => void;
   /** A step has ended, and the next is not announced yet. */
   readonly keep: (ledger: LedgerState) => void;
+  readonly tell: (rank: number, begun: Begun) => void;
+  /** The step is made of these ranks. */
+  readonly quorum: (step: number, ranks: readonly number[]) => void;
   /** A worker listens. */
   readonly hears: (rank: number) => boolean;
   readonly cut: (step: number) => void;
@@ -63,7 +66,13 @@ export class Steps {
     return this.#held.promise;
   }
 
+  /** Even when the job is over: there may be something left to say. */
+  workerListens(rank: number): void {
+    for (const effect of this.#options.ledger()?.step({ kind: 'listen', rank }) ?? []) this.#carryOut(effect);
+  }
+
   workerLeft(rank: number): void {
+    if (this.#options.ledger()) this.apply({ kind: 'leave', rank });
     if (this.#holding && this.#options.ledger()?.awaited.includes(rank)) this.#held.resolve();
   }
 
@@ -78,7 +87,7 @@ export class Steps {
   }
 
   #carryOut(effect: LedgerEffect): void {
-    const { log, nowMs, cut, boundary, failed } = this.#options;
+    const { log, nowMs, cut, boundary, failed, tell, quorum } = this.#options;
     switch (effect.kind) {
       case 'refuse':
         throw new RuntimeError(effect.code, effect.message);
@@ -88,6 +97,18 @@ export class Steps {
         break;
       case 'begin':
         this.#begin(effect.step, effect.directive);
+        break;
+      case 'goOn':
+        this.#goOn();
+        break;
+      case 'tell':
+        tell(effect.rank, { step: effect.step, directive: effect.directive });
+        break;
+      case 'lease':
+        tell(effect.rank, { step: effect.batch, directive: 'train' });
+        break;
+      case 'quorum':
+        quorum(effect.step, effect.ranks);
         break;
       case 'epochEnded':
       case 'evaluated':
@@ -109,14 +130,19 @@ export class Steps {
   }
 
   #begin(step: number, directive: Directive): void {
-    const { board, nowMs, announce } = this.#options;
-    if (this.#cutSinceMs !== undefined) board.checkpointTaken(nowMs() - this.#cutSinceMs);
-    this.#cutSinceMs = undefined;
+    const { board, announce } = this.#options;
+    this.#goOn();
     if (directive === 'finish') board.enter('Evaluating');
     announce({ step, directive });
   }
 
-  async #finish(directive: Exclude<Directive, 'train'>): Promise<void> {
+  #goOn(): void {
+    const { board, nowMs } = this.#options;
+    if (this.#cutSinceMs !== undefined) board.checkpointTaken(nowMs() - this.#cutSinceMs);
+    this.#cutSinceMs = undefined;
+  }
+
+  async #finish(directive: Ending): Promise<void> {
     const { board, nowMs, finish, ended } = this.#options;
     if (directive === 'finish') {
       board.ledger(this.state(), nowMs());

@@ -1,12 +1,13 @@
 // A worker's loop: join, collect parameters, compute its share of the step, push, repeat. Decides nothing about others.
 
+import { type Consistency, hasBackup, isLeased } from '../../crds/leptonjob.ts';
 import type { Memory } from '../../native/engine.ts';
 import type { RoleConfig } from '../../protos/role-config.ts';
 import type { Batch } from '../data/dataset.ts';
 import { CHUNK_LENGTH } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Directive } from '../protocol/gather.ts';
-import type { Totals } from '../protocol/ledger.ts';
+import type { Ending, Totals } from '../protocol/ledger.ts';
 import { type Pace, paceOf, type Work } from '../protocol/pace.ts';
 import { openTrace } from '../trace/open.ts';
 import type { PhaseClock } from '../trace/phase-times.ts';
@@ -15,12 +16,19 @@ import { Arenas } from './arenas.ts';
 import { Batches } from './batches.ts';
 import { evaluateShare } from './evaluation.ts';
 import { GradientEncoder } from './gradient-codec.ts';
-import { LocalRounds } from './local-rounds.ts';
+import { clipFactor, LocalRounds } from './local-rounds.ts';
 import type { Log } from './log.ts';
 import { openSecurity } from './open-security.ts';
 import type { Plan } from './plan.ts';
 import { Pulse } from './pulse.ts';
-import { pushInitial, type Ready, Session, type SessionOptions, type Share } from './session.ts';
+import {
+  type Meeting,
+  pushInitial,
+  type Ready,
+  Session,
+  type SessionOptions,
+  type Share,
+} from './session.ts';
 import type { Workload } from './workload.ts';
 
 const NOTHING_DONE: Totals = { samples: 0, sums: [] };
@@ -136,7 +144,7 @@ export class Trainer {
   /** Undefined where the job does without this worker. */
   async #join(servers: readonly ExchangeClient[]): Promise<SessionOptions | undefined> {
     const { rank, attempt, deadlines, testing } = this.#config;
-    const { engine, engineModel, gradientCodec } = this.#workload;
+    const { engine, engineModel, gradientCodec, consistency } = this.#workload;
     for (;;) {
       const request = { rank, attempt, plan: this.#planText };
       const answer = await this.#coordinator.join(request, JOIN_CALL_MS);
@@ -149,7 +157,9 @@ export class Trainer {
         epoch,
         chunkLength,
         layout: engineModel.layout,
-        arenas: new Arenas(engine, engineModel.layout, testing.sharedMemory),
+        arenas: new Arenas(engine, engineModel.layout, testing.sharedMemory && !isLeased(consistency)),
+        meeting: meetingOf(consistency),
+        leased: (batch) => this.#batches.prepare(batch, workers),
         callMs: deadlines.callSeconds * 1000,
         stallMs: deadlines.stallSeconds * 1000,
         ...(gradientCodec
@@ -164,7 +174,7 @@ export class Trainer {
     }
   }
 
-  async #train(session: Session, { epoch, arenas }: SessionOptions): Promise<End> {
+  async #train(session: Session, { epoch, arenas, meeting }: SessionOptions): Promise<End> {
     let batches: AsyncIterator<Batch> | undefined;
     try {
       for (;;) {
@@ -174,30 +184,31 @@ export class Trainer {
         ready.catch(() => {}); // seen by the race or not at all
         const next = await Promise.race([ready, this.#asked.promise]);
         if (!next) return await this.#leaveBetweenSteps(session);
-        const { step, directive } = next;
         this.#pulse.waited();
-        this.#trace.span('wait', step, waitsSinceMs);
+        this.#trace.span('wait', next.step, waitsSinceMs);
         this.#lastProgressMs = performance.now();
-        this.#workload.engineModel.bind(arenas.parameters(step), arenas.gradients);
-        await this.#maybeEvaluate(step, epoch);
-        if (directive !== 'train') {
-          await this.#pulse.finish();
-          await session.over();
-          return directive;
+        const places = { parameters: arenas.parameters(next.version), gradients: arenas.gradients };
+        this.#workload.engineModel.bind(places.parameters, places.gradients);
+        if (meeting === 'everyStep' || next.directive !== 'train')
+          await this.#maybeEvaluate(next.step, epoch);
+        if (next.directive === 'evaluate') session.passed();
+        else if (next.directive !== 'train') return await this.#end(session, next.directive);
+        else if (this.#local) await this.#round(session, next, places);
+        else if (meeting === 'byLease') await this.#batch(session, next.step, arenas.gradients);
+        else {
+          batches ??= this.#batches.from(next.step, this.#pace.workers);
+          await this.#step(session, next.step, batches);
         }
-        if (this.#local) {
-          await this.#round(session, next, {
-            parameters: arenas.parameters(step),
-            gradients: arenas.gradients,
-          });
-          continue;
-        }
-        batches ??= this.#batches.from(step, this.#pace.workers);
-        await this.#step(session, step, batches);
       }
     } finally {
       await batches?.return?.();
     }
+  }
+
+  async #end(session: Session, directive: Ending): Promise<End> {
+    await this.#pulse.finish();
+    await session.over();
+    return directive;
   }
 
   async #leaveBetweenSteps(session: Session): Promise<End> {
@@ -217,10 +228,48 @@ export class Trainer {
     const record =
       batch.size === 0
         ? NOTHING_DONE
-        : await this.#compute(batch, step, (from) => session.pushFrom(from, share));
+        : await this.#compute(
+            batch,
+            step,
+            (from) => session.pushFrom(from, share),
+            () => session.isOvertaken(step),
+          );
     session.pushEnd(share, record);
     this.#pulse.trained(step + 1, batch.size);
     session.computed();
+  }
+
+  /** A leased batch. */
+  async #batch(session: Session, number: number, { values }: Memory): Promise<void> {
+    const { workers, steps } = this.#pace;
+    const { learningRate, clip } = this.#workload;
+    const clock = Math.floor(number / workers);
+    const asksSinceMs = performance.now();
+    const batch = await this.#batches.take(number, workers);
+    this.#trace.span('data', number, asksSinceMs);
+    const share = {
+      step: number,
+      clock,
+      weight: batch.size / this.#workload.batchSize,
+      learningRate: learningRate(clock, steps),
+      flush: this.#precedesCheckpoint(clock),
+    };
+    session.computing();
+    // The norm of a gradient is known when all of it is.
+    const leave = clip.norm === undefined ? (from: number) => session.pushFrom(from, share) : () => {};
+    const record = batch.size === 0 ? NOTHING_DONE : await this.#compute(batch, number, leave);
+    if (clip.norm !== undefined && batch.size > 0) this.#clip(values, clip.norm);
+    session.pushEnd(share, record);
+    this.#pulse.trained(clock + 1, batch.size);
+    session.computed();
+  }
+
+  #clip(gradients: Float32Array, limit: number): void {
+    const { engine, engineModel } = this.#workload;
+    const { trainableLength } = engineModel.layout;
+    const factor = clipFactor(engine, gradients, trainableLength, limit);
+    if (factor === 1) return;
+    for (let at = 0; at < trainableLength; at++) gradients[at] = gradients[at]! * factor;
   }
 
   /** A step of many batches on parameters of its own. */
@@ -260,11 +309,16 @@ export class Trainer {
 
   #shareOf(step: number, samples: number, learningRate: number): Share {
     const weight = samples / this.#workload.batchSize;
-    return { step, weight, learningRate, flush: this.#precedesCheckpoint(step) };
+    return { step, clock: step, weight, learningRate, flush: this.#precedesCheckpoint(step) };
   }
 
-  /** Gradients of a batch, which leave as they are made; its totals. */
-  async #compute(batch: Batch, step: number, onGradients: (from: number) => void): Promise<Totals> {
+  /** Gradients of a batch, which leave as they are made; its totals. `isVoid`: nobody asks for them any more. */
+  async #compute(
+    batch: Batch,
+    step: number,
+    onGradients: (from: number) => void,
+    isVoid = () => false,
+  ): Promise<Totals> {
     const { engineModel, metrics } = this.#workload;
     const sinceMs = performance.now();
     await this.#slowDown();
@@ -274,7 +328,7 @@ export class Trainer {
       onGradients,
     });
     this.#trace.span('compute', step, sinceMs);
-    if (!Number.isFinite(result.loss))
+    if (!Number.isFinite(result.loss) && !isVoid())
       throw new RuntimeError(
         'LOSS_NOT_FINITE',
         `step ${step}, rank ${this.#config.rank}: expected a finite loss, got ${result.loss}; try a smaller learning rate or clipNorm`,
@@ -311,6 +365,11 @@ export class Trainer {
   #paceWith(workers: number): Pace {
     return paceOf(workOf(this.#workload), workers);
   }
+}
+
+function meetingOf(consistency: Consistency): Meeting {
+  if (isLeased(consistency)) return 'byLease';
+  return hasBackup(consistency) ? 'byQuorum' : 'everyStep';
 }
 
 function workOf({ train, batchSize, epochs, stepsPerEpoch, consistency }: Workload): Work {

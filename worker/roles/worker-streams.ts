@@ -85,6 +85,10 @@ export class WorkerStreams {
     for (const { pull } of this.#sessions.values()) pull?.write(beginOf(begun));
   }
 
+  tell(rank: number, begun: Begun): void {
+    this.#sessions.get(rank)?.pull?.write(beginOf(begun));
+  }
+
   /** `news` is asked for where a worker cannot see the version itself; what it can see is told by `flush`. */
   send(ranks: readonly number[], chunk: number, step: number, news: () => Encoded): void {
     let message: PullMessage | undefined;
@@ -118,7 +122,7 @@ export class WorkerStreams {
   }
 }
 
-export function beginOf({ step, directive, shares }: Begun): PullMessage {
+function beginOf({ step, directive, shares }: Begun): PullMessage {
   return { step, begin: { directive, ...(shares ? { shares } : {}) }, data: NO_DATA };
 }
 

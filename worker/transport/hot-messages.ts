@@ -19,8 +19,9 @@ export const PUSH_MESSAGE = new BulkType<PushMessage>(
     }),
     initial: message<NonNullable<PushMessage['initial']>>(5, { chunk: uint32(1) }),
     record: message<Totals>(6, { samples: uint64(1), sums: doubles(2) }),
+    refresh: message<NonNullable<PushMessage['refresh']>>(10, {}),
   },
-  ['gradient', 'initial', 'record'],
+  ['gradient', 'initial', 'record', 'refresh'],
   15,
 );
 

@@ -77,12 +77,18 @@ export interface NormCommand {
   readonly step: number;
   readonly factor: number;
 }
+export interface QuorumCommand {
+  readonly epoch: number;
+  readonly step: number;
+  readonly ranks: readonly number[];
+}
 /** Exactly one is set. */
 export interface ServerCommand {
   readonly load?: LoadCommand;
   readonly copy?: CopyCommand;
   readonly norm?: NormCommand;
   readonly recall?: RecallCommand;
+  readonly quorum?: QuorumCommand;
 }
 
 export interface Saved {
@@ -135,7 +141,7 @@ export interface AttendResponse {
   readonly parameters?: SharedMemory | null;
 }
 
-/** Exactly one of gradient, initial and record is set. */
+/** Exactly one of gradient, initial, record and refresh is set. */
 export interface PushMessage {
   readonly epoch: number;
   readonly rank: number;
@@ -149,6 +155,7 @@ export interface PushMessage {
   };
   readonly initial?: { readonly chunk: number };
   readonly record?: Totals;
+  readonly refresh?: Empty;
   readonly data: Uint8Array;
 }
 
@@ -156,6 +163,7 @@ export interface PullRequest {
   readonly rank: number;
   readonly epoch: number;
   readonly step: number;
+  readonly onRequest?: boolean;
 }
 
 export interface Parameters {

@@ -2,7 +2,9 @@
 // said before (also by a session that ended), deliveries, and workers that are lost between any two of these.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Exchange, type ExchangeEffect, type ExchangeMessage } from '../../../worker/protocol/exchange.ts';
+import { consistencyOf } from '../../../crds/leptonjob.ts';
+import { Exchange } from '../../../worker/protocol/exchange.ts';
+import type { ExchangeEffect, ExchangeMessage } from '../../../worker/protocol/exchange-messages.ts';
 
 interface Size {
   readonly workers: number;
@@ -54,7 +56,12 @@ class World {
   constructor(size: Size) {
     this.#size = size;
     const chunks = CHUNKS.map((index) => ({ index, from: index, to: index + 1, state: false }));
-    this.#exchange = new Exchange({ workers: size.workers, chunks, clipByNorm: size.clips });
+    this.#exchange = new Exchange({
+      workers: size.workers,
+      chunks,
+      clipByNorm: size.clips,
+      consistency: consistencyOf({}),
+    });
     this.#exchange.step({ kind: 'load', epoch: FIRST_EPOCH, step: 0 });
     this.#workers = Array.from({ length: size.workers }, () => new Worker(++this.#epoch));
     this.#sessions = this.#workers.map(() => FIRST_EPOCH);
@@ -178,7 +185,7 @@ class World {
       }
       if (effect.kind === 'reportNorm')
         assert.equal(effect.step, this.#reported++, 'a norm was reported out of turn');
-      if (effect.kind === 'update') this.#update(effect.chunk, effect.step);
+      if (effect.kind === 'update') this.#update(effect.chunk, effect.version);
       if (effect.kind === 'send')
         for (const rank of effect.ranks)
           if (this.#workers[rank]!.epoch === this.#sessions[rank])

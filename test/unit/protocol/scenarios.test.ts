@@ -4,9 +4,11 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { consistencyOf } from '../../../crds/leptonjob.ts';
 import { planChunks } from '../../../worker/protocol/chunks.ts';
 import { Cut, type CutMessage } from '../../../worker/protocol/cut.ts';
-import { Exchange, type ExchangeMessage } from '../../../worker/protocol/exchange.ts';
+import { Exchange } from '../../../worker/protocol/exchange.ts';
+import type { ExchangeMessage } from '../../../worker/protocol/exchange-messages.ts';
 import { Gather, type GatherMessage } from '../../../worker/protocol/gather.ts';
 import { Ledger, type LedgerMessage } from '../../../worker/protocol/ledger.ts';
 import { Membership, type MembershipMessage } from '../../../worker/protocol/membership.ts';
@@ -23,7 +25,12 @@ const MACHINES: Readonly<Record<string, (number: (key: string) => number) => Mac
   exchange: (number) => {
     const arena = { trainableLength: number('trainable'), length: number('trainable') + number('state') };
     const chunks = planChunks(arena, number('chunk') || 4096);
-    const exchange = new Exchange({ workers: number('workers'), chunks, clipByNorm: number('clip') === 1 });
+    const exchange = new Exchange({
+      workers: number('workers'),
+      chunks,
+      clipByNorm: number('clip') === 1,
+      consistency: consistencyOf({}),
+    });
     return (message) => exchange.step(message as unknown as ExchangeMessage);
   },
   gather: (number) => {

@@ -1,6 +1,9 @@
 // A parameter server of the system: an exchange whose every arithmetic effect is done on one number per chunk.
+
+import { consistencyOf } from '../../../crds/leptonjob.ts';
 import type { Shard } from '../../../worker/protocol/chunks.ts';
-import { Exchange, type ExchangeEffect, type ExchangeMessage } from '../../../worker/protocol/exchange.ts';
+import { Exchange } from '../../../worker/protocol/exchange.ts';
+import type { ExchangeEffect, ExchangeMessage } from '../../../worker/protocol/exchange-messages.ts';
 import type { Checkpoint, System } from './system.ts';
 import type { Coordinator } from './system-coordinator.ts';
 
@@ -69,7 +72,12 @@ export class Server {
     this.#marks = this.#marks.map((step) => (step === recalled ? step : undefined));
     this.#marksOf = workers;
     const clipByNorm = job.clipNorm !== undefined;
-    this.#exchange = new Exchange({ workers, chunks: this.#shard.chunks, clipByNorm });
+    this.#exchange = new Exchange({
+      workers,
+      chunks: this.#shard.chunks,
+      clipByNorm,
+      consistency: consistencyOf({}),
+    });
     this.#copies = [];
     for (const { index } of this.#shard.chunks)
       if (checkpoint) this.#versions.set(`${index}:${checkpoint.step % 2}`, checkpoint.parameters[index]!);
@@ -146,7 +154,7 @@ export class Server {
     }
   }
 
-  #update({ chunk, step, scale, learningRate }: Extract<ExchangeEffect, { kind: 'update' }>): void {
+  #update({ chunk, version: step, scale, learningRate }: Extract<ExchangeEffect, { kind: 'update' }>): void {
     this.#marks[(step + 1) % 2] = undefined;
     const old = this.#version(chunk, step);
     const sum = this.#sums.get(chunk)!;

@@ -93,7 +93,7 @@ export class Worker {
   #apply(message: GatherMessage, value: number): void {
     for (const effect of this.#gather!.step(message)) {
       if (effect.kind === 'write') this.#versions[effect.step % 2]![effect.chunk] = value;
-      else if (effect.directive === 'train') this.#train(effect.step);
+      else if (effect.kind === 'ready' && effect.directive === 'train') this.#train(effect.step);
     }
   }
 

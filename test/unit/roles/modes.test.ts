@@ -57,3 +57,20 @@ test('one worker whose moves are taken as they are trains as without local steps
   const furthest = Math.max(...local.kernel.map((value, at) => Math.abs(value - plain.kernel[at]!)));
   assert.ok(furthest < 1e-5 * scale, `${furthest} of ${scale}`);
 });
+
+const LEASED: Readonly<Record<string, ConsistencyChoice>> = {
+  asynchronous: { mode: 'asynchronous' },
+  'asynchronous, aware of staleness': { mode: 'asynchronous', asynchronous: { stalenessAware: true } },
+  staleSynchronous: { mode: 'staleSynchronous', staleSynchronous: { bound: 2 } },
+  'staleSynchronous without staleness': { mode: 'staleSynchronous', staleSynchronous: { bound: 0 } },
+  'one backup worker': { mode: 'bulkSynchronous', bulkSynchronous: { backupWorkers: 1 } },
+};
+
+for (const [name, consistency] of Object.entries(LEASED))
+  test(`${name}, one worker slower: the job ends, counts every sample once and learns`, TIMEOUT, async () => {
+    const testing = { extraStepMs: [0, 0, 30] };
+    const { history } = await outcomeOf({ consistency, everySteps: 5, workers: 3, testing });
+    const backup = consistency.mode === 'bulkSynchronous';
+    for (const { samples } of history) assert.ok(backup ? samples >= 66 && samples <= 100 : samples === 100);
+    assert.ok(history[1]!.evaluate.loss < history[0]!.train.loss, JSON.stringify(history));
+  });

@@ -27,6 +27,7 @@ function openShard(file: string | undefined, identity = 'a'): ShardArrays {
     trainableLength: trainable,
     optimizer: OPTIMIZER,
     sharedMemory: true,
+    encodesAnswers: true,
     snapshot:
       file === undefined
         ? undefined
@@ -53,12 +54,14 @@ function begin(arrays: ShardArrays): void {
   arrays.complete(0);
 }
 
+const UPDATE = { scale: 1, learningRate: 0.01, share: 1 };
+
 function makeChunk(arrays: ShardArrays, index: number, step: number): void {
   const { from, to } = arrays.chunk(index)!;
   const values = Float32Array.from({ length: to - from }, (_, at) => Math.cos(step * 7 + from + at));
   arrays.hold(index, 0, { bytes: new Uint8Array(values.buffer), codec: '', shared: false });
   arrays.accumulate(index, 0, 1, true);
-  arrays.update(index, step, 1, 0.01);
+  arrays.update({ ...UPDATE, chunk: index, version: step, iteration: step + 1 });
 }
 
 function makeStep(arrays: ShardArrays, step: number): void {
@@ -124,7 +127,7 @@ test('a step without any sample leaves parameters and state as they are', () => 
   const before = bitsOf(arrays, 1);
   for (const { index } of arrays.shard.chunks) {
     arrays.accumulate(index, 0, 0, true);
-    arrays.update(index, 1, 0, 0.01);
+    arrays.update({ ...UPDATE, chunk: index, version: 1, iteration: 2, scale: 0 });
   }
   assert.equal(bitsOf(arrays, 2), before);
 });
