@@ -4,7 +4,11 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type GradientCodecChoice, leptonJobSpecSchema } from '../../crds/leptonjob.ts';
+import {
+  type ConsistencyChoice,
+  type GradientCodecChoice,
+  leptonJobSpecSchema,
+} from '../../crds/leptonjob.ts';
 import { readSafetensors } from '../../worker/formats/safetensors.ts';
 import { type LocalJob, type LocalJobOptions, startLocalJob } from '../../worker/launch/local-job.ts';
 import type { EpochRecord, JobProgress, JobResult, LogLine } from '../../worker/protocol/progress.ts';
@@ -23,6 +27,7 @@ export interface TestJob {
   readonly everySteps?: number;
   readonly keep?: number;
   readonly gradientCodec?: GradientCodecChoice;
+  readonly consistency?: ConsistencyChoice;
   readonly maxRestarts?: number;
   readonly directory?: string;
   readonly resume?: boolean;
@@ -49,7 +54,10 @@ export async function startJob(job: TestJob, directory: string): Promise<Watched
       epochs: job.epochs ?? 1,
       ...(job.stepsPerEpoch === undefined ? {} : { stepsPerEpoch: job.stepsPerEpoch }),
     },
-    ...(job.gradientCodec ? { exchange: { gradientCodec: job.gradientCodec } } : {}),
+    exchange: {
+      ...(job.gradientCodec ? { gradientCodec: job.gradientCodec } : {}),
+      ...(job.consistency ? { consistency: job.consistency } : {}),
+    },
     worker: { replicas: job.workers },
     parameterServer: { replicas: job.servers ?? 1 },
     checkpoint: { everySteps: job.everySteps ?? 1000, keep: job.keep ?? 3 },

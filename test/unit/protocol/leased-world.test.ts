@@ -191,7 +191,9 @@ class World {
   }
 
   key(): string {
-    const workers = this.#workers.map((worker) => worker && [worker, worker.turns.label, worker.turns.current]);
+    const workers = this.#workers.map(
+      (worker) => worker && [worker, worker.turns.label, worker.turns.current],
+    );
     const servers = this.#servers.map(({ applied }) => applied);
     const { awaited, done, end } = this.#leases;
     return JSON.stringify([workers, servers, this.#done, this.#losses, awaited, done, end]);
