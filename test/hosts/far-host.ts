@@ -65,7 +65,8 @@ export class FarHost implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.cable[Symbol.asyncDispose]();
-    // Its interfaces go with it, and so do ours.
+    // Both ends at once; with their host the kernel would end them some time later.
+    await ip('link delete near');
     await ip(`netns delete ${NAME}`);
   }
 

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { ConsistencyChoice } from '../../crds/leptonjob.ts';
 import type { LogLine } from '../../worker/protocol/progress.ts';
 import { type Outcome, run, SAMPLES, type TestJob, type WatchedJob } from '../process/processes.ts';
 import { FarHost } from './far-host.ts';
@@ -119,4 +120,28 @@ for (const way of ['there', 'back'] as const)
     });
     const noticed = lines.some((line) => line.message === message && line.source === source);
     assert.ok(noticed, `${source} says nothing of it`);
+  });
+
+/** Everything but bulkSynchronous, whose bits all rows above hold. */
+const MODES: readonly ConsistencyChoice[] = [
+  { mode: 'localSteps', localSteps: { steps: 3 } },
+  { mode: 'staleSynchronous' },
+  { mode: 'asynchronous' },
+];
+
+for (const consistency of MODES)
+  test(`${consistency.mode} over a bad cable: every sample once, and it learns`, TIMEOUT, async () => {
+    host.cable.set({ delayMs: 5, jitterMs: 5, loss: 0.001, retransmitMs: 40, bytesPerSecond: FAST_ETHERNET });
+    const bad = { ...JOB, epochs: 2, consistency, placeOf: host.placing() };
+    const { history } = await run(bad, async (running) => {
+      await running.until(({ step }) => step >= 3);
+      host.cable.reset();
+      await running.until(({ step }) => step >= 6);
+      host.cable.cut();
+      await pause(500);
+      host.cable.mend();
+    });
+    for (const { epoch, samples } of history) assert.equal(samples, SAMPLES, `samples of epoch ${epoch}`);
+    const [first, last] = history.map(({ train }) => train!['accuracy']!);
+    assert.ok(last! > first! && last! > 0.9, `accuracy ${first}, then ${last}`);
   });

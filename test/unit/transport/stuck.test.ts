@@ -8,6 +8,7 @@ import type { RuntimeError } from '../../../worker/protocol/errors.ts';
 import { ExchangeClient, type Outgoing } from '../../../worker/transport/clients.ts';
 import type { PushMessage } from '../../../worker/transport/messages.ts';
 import { newToken, TOKEN_KEY } from '../../../worker/transport/token.ts';
+import { Cable } from '../../hosts/cable.ts';
 import { CHUNK_BYTES, startFixture } from './fixture.ts';
 
 const TIMEOUT = { timeout: 20_000 };
@@ -140,3 +141,18 @@ test(
     assert.ok(grownMiB < 4, `${grownMiB} MiB held for ${CHUNKS} MiB that wait`);
   },
 );
+
+test('a listener ends although the host of a peer is gone without a word', TIMEOUT, async () => {
+  const heard = Promise.withResolvers<void>();
+  await using fixture = await startFixture({ pull: () => heard.resolve() });
+  await using cable = new Cable();
+  const target = { host: '127.0.0.1', port: fixture.listener.port };
+  const { host, port } = await cable.open({ host: '127.0.0.1', port: 0 }, target);
+  fixture.exchange({ address: `${host}:${port}` }).pull({ rank: 0, epoch: 1, step: 0 });
+  await heard.promise;
+  cable.cut();
+  const sinceMs = performance.now();
+  await fixture.listener.close();
+  const tookMs = performance.now() - sinceMs;
+  assert.ok(tookMs < 3000, `${tookMs} ms`);
+});
