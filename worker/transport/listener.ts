@@ -139,6 +139,8 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
         const force = setTimeout(() => {
           for (const entrance of entrances) entrance.destroy();
           server.forceShutdown();
+          // A session that was asked to close waits for the other end's last word, even destroyed; a host that is gone has none.
+          resolve();
         }, 500);
         server.tryShutdown(() => {
           clearTimeout(force);
