@@ -2,7 +2,7 @@
 SHELL := bash
 LEVELS ?=
 
-.PHONY: help setup run test check e2e e2e-long agreement crash-points soak kills bench bench-codecs bench-exchange bench-snapshots bench-trace bench-operator clean
+.PHONY: help setup run test check e2e e2e-long agreement crash-points soak kills bench bench-codecs bench-codec-accuracy bench-hosts bench-exchange bench-snapshots bench-trace bench-operator clean
 help:
 	@echo "make run      set up, then train examples/fashion-mnist with two workers and one parameter server"
 	@echo "make test     set up, then run every test (LEVELS='unit native' for some of: check native unit process api-server e2e examples sanitize)"
@@ -16,10 +16,11 @@ help:
 	@echo "make kills    kill -9 of workers, servers and the coordinator, 200 times (LEPTON_KILLS=200)"
 	@echo "make bench    compare the engine's speed with PyTorch (installs it into the cache, about 5 GB)"
 	@echo "make bench-codecs    measure the gradient codecs on one processor"
+	@echo "make bench-codec-accuracy    accuracy on Fashion-MNIST with each gradient codec, over three seeds"
+	@echo "make bench-hosts    modes and codecs over a cable of 100 Mbit/s, and with one worker three times slower (root on Linux)"
 	@echo "make bench-exchange    compare the gradient exchange and training by several workers with torch.distributed over gloo"
 	@echo "make bench-snapshots    measure what it costs that a killed server's memory is kept, and the stall of a checkpoint"
 	@echo "make bench-trace    measure what lepton run --trace costs (some 5 minutes)"
-	@echo "make bench-hosts    measure what each way of exchanging moves between two simulated hosts, and what a slow worker costs (root on Linux)"
 	@echo "make bench-operator    measure the operator at scale, on a real API server with kwok's nodes, beside batch/v1 Jobs (root on Linux)"
 	@echo "make clean    remove build/ and runs/ (the cache stays: LEPTON_CACHE or ~/.cache/lepton)"
 
@@ -60,6 +61,12 @@ bench: setup
 bench-codecs: setup
 	@. scripts/environment.sh && "$$LEPTON_NODE" bench/codecs.ts
 
+bench-codec-accuracy: setup
+	@. scripts/environment.sh && "$$LEPTON_NODE" bench/codec-accuracy.ts 3
+
+bench-hosts: setup
+	@. scripts/environment.sh && test/cluster/cluster.sh "$$LEPTON_NODE" bench/two-hosts.ts "$$(scripts/datasets.sh)"
+
 bench-exchange: setup
 	@bench/run.sh exchange
 
@@ -68,9 +75,6 @@ bench-snapshots: setup
 
 bench-trace: setup
 	@. scripts/environment.sh && "$$LEPTON_NODE" bench/trace-cost.ts
-
-bench-hosts: setup
-	@. scripts/environment.sh && test/cluster/cluster.sh "$$LEPTON_NODE" bench/two-hosts.ts "$$(scripts/datasets.sh)"
 
 bench-operator: setup
 	@. scripts/environment.sh && test/cluster/cluster.sh "$$LEPTON_NODE" bench/operator.ts

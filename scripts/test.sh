@@ -131,7 +131,7 @@ for level in "${levels[@]}"; do
     check) scripts/check.sh ;;
     native) ctest_in build/native-tests -DCMAKE_BUILD_TYPE=Release ;;
     sanitize) ctest_in build/native-sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DLEPTON_SANITIZE=address;undefined" ;;
-    unit) node_tests 2 $(files_in test/unit) ;;
+    unit) node_tests 3 $(files_in test/unit roles/codecs cli/command native/codecs data/large-files crds/agreement golden/golden) ;;
     process) side_by_side processes two_hosts ;;
     examples) node_tests 2 $(files_in test/examples) ;;
     api-server) api_server ;;

@@ -1,4 +1,4 @@
-// Real processes that exchange gradients in fewer bytes: the net is as good as without, and stays so when a worker is killed.
+// Real processes that exchange gradients in fewer bytes: the net is as good as without, though a worker is killed again and again.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { GradientCodecChoice } from '../../crds/leptonjob.ts';
@@ -26,38 +26,28 @@ function accuracyOf({ history }: Outcome): number {
   return history.at(-1)!.train!['accuracy']!;
 }
 
-test(
-  'int8 and topK: as accurate as without a codec, also when a worker is killed',
-  TIMEOUT,
-  async (context) => {
-    const plain = accuracyOf(await run(JOB));
-    for (const gradientCodec of CODECS) {
-      const [name] = Object.keys(gradientCodec);
-      const calm = accuracyOf(await run({ ...JOB, gradientCodec }));
-      let killed = 0;
-      const hurt = accuracyOf(
-        await run(
-          { ...JOB, gradientCodec, maxRestarts: 3, testing: { ...JOB.testing, delayMs: 3 } },
-          async (job) => {
-            for (const step of [30, 70, 110]) {
-              const lives = await job.until(
-                (progress) => progress.step >= step && !!progress.workers[1]?.pid,
-              );
-              if (!lives) return;
-              const { restarts, pid } = job.progress.workers[1]!;
-              process.kill(pid!, 'SIGKILL');
-              killed++;
-              await job.until((progress) => progress.workers[1]!.restarts > restarts);
-            }
-          },
-        ),
-      );
-      context.diagnostic(
-        `${name}: ${calm.toFixed(4)}, ${killed} kills ${hurt.toFixed(4)}, plain ${plain.toFixed(4)}`,
-      );
-      assert.equal(killed, 3);
-      for (const accuracy of [calm, hurt])
-        assert.ok(accuracy > plain - BAND, `${name}: accuracy ${accuracy} instead of ${plain}`);
-    }
-  },
-);
+test('int8 and topK: as accurate as without a codec, though a worker is killed', TIMEOUT, async (context) => {
+  const plain = accuracyOf(await run(JOB));
+  for (const gradientCodec of CODECS) {
+    const [name] = Object.keys(gradientCodec);
+    let killed = 0;
+    const accuracy = accuracyOf(
+      await run(
+        { ...JOB, gradientCodec, maxRestarts: 3, testing: { ...JOB.testing, delayMs: 3 } },
+        async (job) => {
+          for (const step of [30, 70, 110]) {
+            const lives = await job.until((progress) => progress.step >= step && !!progress.workers[1]?.pid);
+            if (!lives) return;
+            const { restarts, pid } = job.progress.workers[1]!;
+            process.kill(pid!, 'SIGKILL');
+            killed++;
+            await job.until((progress) => progress.workers[1]!.restarts > restarts);
+          }
+        },
+      ),
+    );
+    context.diagnostic(`${name}: ${accuracy.toFixed(4)} with ${killed} kills, plain ${plain.toFixed(4)}`);
+    assert.equal(killed, 3);
+    assert.ok(accuracy > plain - BAND, `${name}: accuracy ${accuracy} instead of ${plain}`);
+  }
+});

@@ -9,7 +9,7 @@ import { Random } from '../../worker/random/philox.ts';
 
 import { type Outcome, run, SAMPLES, type TestJob, type WatchedJob } from './processes.ts';
 
-const KILLS = Number(process.env['LEPTON_KILLS'] ?? 9);
+const KILLS = Number(process.env['LEPTON_KILLS'] ?? 6);
 const TIMEOUT = { timeout: 120_000 + KILLS * 20_000 };
 const KINDS = ['worker', 'server', 'coordinator'] as const;
 /** No checkpoint but the first and the last. */

@@ -4,13 +4,14 @@ import assert from 'node:assert/strict';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { Random } from '../../worker/random/philox.ts';
 import { configOf } from './attackers.ts';
 import { type Held, heldBy, processesWith, residentMiB } from './held.ts';
 import { startJob, type TestJob, temporaryFolder, type WatchedJob } from './processes.ts';
 
 /** On each transport. */
-const SECONDS = Number(process.env['LEPTON_SOAK_SECONDS'] ?? 8);
+const SECONDS = Number(process.env['LEPTON_SOAK_SECONDS'] ?? 5);
 const TIMEOUT = { timeout: SECONDS * 1000 + 240_000 };
 const WORKERS = 2;
 const SAMPLE_MS = 250;
@@ -19,6 +20,7 @@ const PEACE_MS = 1000;
 /** Buffers that wait for a collection may be there at one moment and not at the other. */
 const FLAT_MIB = 96;
 const STEP_SECONDS = 60;
+const LET_GO_MS = 10_000;
 
 const JOB: TestJob = {
   net: 'wide-net.ts',
@@ -39,7 +41,7 @@ for (const sharedMemory of [true, false])
       await using job = await startJob({ ...JOB, testing: { sharedMemory } }, folder.path);
       const servers = await started(job);
       const configs = dirname(configOf(servers[0]!).path);
-      const before = servers.map(heldBy);
+      const before = countsOf(servers);
       assert.deepEqual(
         before.map(({ segments }) => segments),
         servers.map((_, server) => keptBy(server) + (sharedMemory ? WORKERS : 0)),
@@ -48,11 +50,11 @@ for (const sharedMemory of [true, false])
       const happened = await disturb(job);
       await quiet(job);
       const memory = watch.end();
-      const after = servers.map(heldBy);
+      const after = await countsLike(before, servers);
       const { step } = job.progress;
       await job.stop();
       assert.equal((await job.finished).phase, 'Stopped');
-      assert.deepEqual(after.map(countsOf), before.map(countsOf), 'sockets and segments of the servers');
+      assert.deepEqual(after, before, 'sockets and segments of the servers');
       for (const [index, [early, late]] of memory.entries())
         assert.ok(
           late < early + FLAT_MIB,
@@ -70,18 +72,15 @@ async function started(job: WatchedJob): Promise<number[]> {
   return job.progress.servers.map(({ pid }) => pid!);
 }
 
-/** All workers train, and what earlier ones held has been let go. */
+/** All workers train. */
 async function quiet(job: WatchedJob): Promise<void> {
   await job.resize(WORKERS);
-  for (let times = 0; times < 2; times++) {
-    const { step } = job.progress;
-    const trains = await job.until(
-      (now) => now.step > step + 1 && now.workers.length === WORKERS && now.workers.every(({ pid }) => pid),
-      STEP_SECONDS,
-    );
-    assert.ok(trains, 'the job goes on');
-    await pause(1500);
-  }
+  const { step } = job.progress;
+  const trains = await job.until(
+    (now) => now.step > step + 1 && now.workers.length === WORKERS && now.workers.every(({ pid }) => pid),
+    STEP_SECONDS,
+  );
+  assert.ok(trains, 'the job goes on');
 }
 
 /** One thing after the other, each when steps are made again; how often each has happened. */
@@ -90,7 +89,7 @@ async function disturb(job: WatchedJob): Promise<Record<string, number>> {
   const happened = { killed: 0, left: 0, resized: 0 };
   const kinds = ['killed', 'left', 'resized'] as const;
   const endMs = performance.now() + SECONDS * 1000;
-  for (let at = 0; performance.now() < endMs; at++) {
+  for (let at = 0; at < kinds.length || performance.now() < endMs; at++) {
     const kind = kinds[at % kinds.length]!;
     const victim = job.progress.workers[random.integer(job.progress.workers.length)];
     if (kind === 'resized') await job.resize(happened.resized % 2 === 0 ? WORKERS - 1 : WORKERS);
@@ -117,8 +116,20 @@ function keptBy(server: number): number {
   return 3 + (server === 0 ? 1 : 0);
 }
 
-function countsOf({ sockets, segments }: Held): Pick<Held, 'sockets' | 'segments'> {
-  return { sockets, segments };
+type Counts = Pick<Held, 'sockets' | 'segments'>;
+
+function countsOf(pids: readonly number[]): Counts[] {
+  return pids.map((pid) => {
+    const { sockets, segments } = heldBy(pid);
+    return { sockets, segments };
+  });
+}
+
+/** What earlier workers held is let go soon, memory when it is collected: the counts as soon as they are `wanted`, or those in the end. */
+async function countsLike(wanted: readonly Counts[], pids: readonly number[]): Promise<Counts[]> {
+  const endMs = performance.now() + LET_GO_MS;
+  while (performance.now() < endMs && !isDeepStrictEqual(countsOf(pids), wanted)) await pause(100);
+  return countsOf(pids);
 }
 
 /** Memory of some processes over time. */

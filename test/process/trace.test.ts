@@ -51,12 +51,17 @@ async function spansOf(path: string): Promise<Span[]> {
 test('every process is in the trace on one clock, a killed one until its end', TIMEOUT, async () => {
   await using folder = await temporaryFolder();
   const traceFile = join(folder.path, 'trace.json');
-  await using job = await startJob({ ...JOB, traceFile, epochs: 200 }, folder.path);
+  await using job = await startJob({ ...JOB, traceFile, epochs: 10_000 }, folder.path);
   // Spans reach the disk once a second.
   assert.ok(await job.until(({ workers }) => (workers[1]?.waits?.computeSeconds ?? 0) > 0));
   await new Promise((resolve) => setTimeout(resolve, 1500));
-  process.kill(job.progress.workers[1]!.pid!, 'SIGKILL');
-  assert.equal((await job.finished).phase, 'Succeeded');
+  const { pid, restarts } = job.progress.workers[1]!;
+  process.kill(pid!, 'SIGKILL');
+  assert.ok(await job.until(({ workers }) => workers[1]!.restarts > restarts));
+  const { step: killedAt } = job.progress;
+  assert.ok(await job.until(({ step }) => step > killedAt + 20));
+  await job.stop();
+  assert.equal((await job.finished).phase, 'Stopped');
   const spans = await spansOf(traceFile);
   const processes = new Set(spans.map(({ process: name }) => name));
   for (const name of ['server 0', 'worker 0', 'worker 1', 'worker 1, start 2'])

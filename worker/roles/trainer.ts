@@ -13,6 +13,7 @@ import { openTrace } from '../trace/open.ts';
 import type { PhaseClock } from '../trace/phase-times.ts';
 import { CoordinationClient, ExchangeClient, type PeerOptions } from '../transport/clients.ts';
 import { Arenas } from './arenas.ts';
+import { type Meeting, pushInitial, type SessionOptions } from './attendance.ts';
 import { Batches } from './batches.ts';
 import { evaluateShare } from './evaluation.ts';
 import { GradientEncoder } from './gradient-codec.ts';
@@ -21,14 +22,7 @@ import type { Log } from './log.ts';
 import { openSecurity } from './open-security.ts';
 import type { Plan } from './plan.ts';
 import { Pulse } from './pulse.ts';
-import {
-  type Meeting,
-  pushInitial,
-  type Ready,
-  Session,
-  type SessionOptions,
-  type Share,
-} from './session.ts';
+import { type Ready, Session, type Share } from './session.ts';
 import type { Workload } from './workload.ts';
 
 const NOTHING_DONE: Totals = { samples: 0, sums: [] };
