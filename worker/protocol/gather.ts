@@ -37,6 +37,8 @@ export class Gather {
   /** Step -> chunks that are written; only `target` and the one after it occur. */
   readonly #written = new Map<number, Set<number>>();
   #begun: Begun | undefined;
+  /** The newest step of which something was not written. */
+  #missed = -1;
   #gathered = false;
   #announced = false;
 
@@ -49,6 +51,13 @@ export class Gather {
   /** The step whose parameters are collected. */
   get target(): number {
     return this.#target;
+  }
+
+  /** True once where something came for which there was no place: it has to be asked for, as it will be collected. */
+  takeMissed(): boolean {
+    const missed = this.#missed >= this.#target;
+    this.#missed = -1;
+    return missed;
   }
 
   step(message: GatherMessage): GatherEffect[] {
@@ -93,6 +102,7 @@ export class Gather {
   #chunk(chunk: number, step: number): GatherEffect[] {
     // While a step computes, the version after the target would lie where the engine reads.
     const newest = this.#computing ? this.#target : this.#target + 1;
+    if (step > newest) this.#missed = step;
     if (chunk < 0 || chunk >= this.#chunks || step < this.#target || step > newest) return [];
     const written = this.#written.get(step) ?? new Set<number>();
     this.#written.set(step, written);

@@ -52,7 +52,8 @@ export class Session {
   readonly #turns: Turns | undefined;
   /** Of a batch whose gradients are pushed and not yet all answered. */
   #record: PushMessage | undefined;
-  #computing = false;
+  /** From when it is told that parameters are ready until it has computed: they stay where they are. */
+  #busy = false;
   /** The newest step that may begin, as far as is known. */
   #begun = 0;
   #ready: Ready | undefined;
@@ -116,7 +117,10 @@ export class Session {
   /** Resolves when the parameters of the next step are in place and it may begin. Rejects when the session has failed. */
   async ready(): Promise<Ready> {
     if (this.#failure) throw this.#failure;
-    if (this.#ready) return this.#ready;
+    if (this.#ready) {
+      this.#busy = true;
+      return this.#ready;
+    }
     this.#waiting = Promise.withResolvers<Ready>();
     this.#lastHeardMs = performance.now();
     const watchdog = setInterval(() => {
@@ -170,7 +174,6 @@ export class Session {
     this.#ready = undefined;
     this.#pushedFrom = this.#trainable;
     this.#turns?.computing();
-    this.#computing = true;
     this.#apply({ kind: 'computing' });
   }
 
@@ -178,7 +181,9 @@ export class Session {
   passed(): void {
     // The next step may have begun already.
     if (this.#ready?.directive === 'evaluate') this.#ready = undefined;
+    this.#busy = false;
     this.#turn(this.#turns?.over() ?? []);
+    this.#catchUp();
   }
 
   /** The others have done without this worker's part of the step: nobody looks at it any more. */
@@ -187,7 +192,7 @@ export class Session {
   }
 
   computed(): void {
-    this.#computing = false;
+    this.#busy = false;
     this.#apply({ kind: 'computed' });
     this.#catchUp();
   }
@@ -314,10 +319,13 @@ export class Session {
 
   /** Whoever is not waited for goes on where the others are. */
   #catchUp(): void {
-    if (this.#options.meeting !== 'byQuorum' || this.#computing || this.#begun <= this.#gather.target) return;
-    this.#ready = undefined;
-    this.#apply({ kind: 'skip', to: this.#begun });
-    this.#refresh(this.#begun);
+    if (this.#options.meeting !== 'byQuorum' || this.#busy) return;
+    const isBehind = this.#begun > this.#gather.target;
+    if (isBehind) {
+      this.#ready = undefined;
+      this.#apply({ kind: 'skip', to: this.#begun });
+    }
+    if (this.#gather.takeMissed() || isBehind) this.#refresh(this.#begun);
   }
 
   #received(step: number, parameters: Parameters, data: Uint8Array): void {
@@ -350,6 +358,7 @@ export class Session {
         this.#ready = { ...effect, ...this.#turns?.current, version: effect.step };
         // The coordinator may end the job as soon as it has this worker's last word.
         this.#finishing = effect.directive === 'finish' || effect.directive === 'stop';
+        this.#busy = this.#waiting !== undefined;
         this.#waiting?.resolve(this.#ready);
         break;
     }

@@ -170,6 +170,7 @@ export class Trainer {
 
   async #train(session: Session, { epoch, arenas, meeting }: SessionOptions): Promise<End> {
     let batches: AsyncIterator<Batch> | undefined;
+    let follows = -1;
     try {
       for (;;) {
         this.#pulse.waits();
@@ -190,8 +191,12 @@ export class Trainer {
         else if (this.#local) await this.#round(session, next, places);
         else if (meeting === 'byLease') await this.#batch(session, next.step, arenas.gradients);
         else {
-          batches ??= this.#batches.from(next.step, this.#pace.workers);
-          await this.#step(session, next.step, batches);
+          if (next.step !== follows) {
+            await batches?.return?.();
+            batches = this.#batches.from(next.step, this.#pace.workers);
+          }
+          follows = next.step + 1;
+          await this.#step(session, next.step, batches!);
         }
       }
     } finally {
