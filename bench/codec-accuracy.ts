@@ -20,8 +20,8 @@ const CODECS: Readonly<Record<string, { readonly codec?: object; readonly allowe
   [PLAIN]: { allowed: 0 },
   bfloat16: { codec: { bfloat16: {} }, allowed: 0.3 },
   int8: { codec: { int8: {} }, allowed: 0.3 },
-  oneBit: { codec: { oneBit: {} }, allowed: 1 },
-  'topK 1 %': { codec: { topK: { ratio: 0.01 } }, allowed: 0.3 },
+  oneBit: { codec: { oneBit: { warmupSteps: 500 } }, allowed: 1 },
+  'topK 1 %': { codec: { topK: { ratio: 0.01, warmupSteps: 500 } }, allowed: 0.3 },
 };
 
 /** Points on the test set after the last epoch. */

@@ -2,7 +2,7 @@
 // nothing that depends on how many workers there are.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { type Consistency, resolvedConsistencySchema } from '../../crds/leptonjob.ts';
+import { type Consistency, consistencyOf, resolvedConsistencySchema } from '../../crds/leptonjob.ts';
 import type { ArenaLayout, OptimizerSpec } from '../../native/engine.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Work } from '../protocol/pace.ts';
@@ -36,7 +36,8 @@ const planSchema = z.object({
     trainableLength: count,
     length: count,
   }),
-  consistency: resolvedConsistencySchema,
+  // Those who know no other mode do not name it.
+  consistency: resolvedConsistencySchema.default(consistencyOf({})),
   optimizer: z.looseObject({ optimizer: z.string() }),
   gradientCodec: z
     .object({

@@ -47,7 +47,7 @@ const pushOf = (chunk: number): PushMessage => ({
   data: blockOf(chunk),
 });
 const pullOf = (chunk: number): PullMessage => ({ step: 7, parameters: { chunk }, data: blockOf(chunk) });
-const REQUEST: PullRequest = { rank: 3, epoch: 2 ** 40, step: 7 };
+const REQUEST: PullRequest = { rank: 3, epoch: 2 ** 40, step: 7, onRequest: false };
 
 function mustBeBlock(data: Uint8Array, chunk: number): void {
   assert.ok(Buffer.from(data).equals(blockOf(chunk)), `data of chunk ${chunk}`);
