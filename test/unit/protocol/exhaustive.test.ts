@@ -1,10 +1,10 @@
 // Every order of events in a small world, over the real Exchange: pushes of two chunks in any order, repetitions of what was
 // said before (also by a session that ended), deliveries, and workers that are lost between any two of these.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { consistencyOf } from '../../../crds/leptonjob.ts';
 import { Exchange } from '../../../worker/protocol/exchange.ts';
 import type { ExchangeEffect, ExchangeMessage } from '../../../worker/protocol/exchange-messages.ts';
+import { testEveryOrder, type World } from './explore.ts';
 
 interface Size {
   readonly workers: number;
@@ -37,7 +37,7 @@ class Worker {
   }
 }
 
-class World {
+class SmallWorld implements World<Event> {
   readonly #size: Size;
   readonly #exchange: Exchange;
   readonly #workers: Worker[];
@@ -67,7 +67,6 @@ class World {
     this.#sessions = this.#workers.map(() => FIRST_EPOCH);
   }
 
-  /** What must happen sooner or later; without any the run is at its end, or stuck. */
   due(): Event[] {
     const norms: Event[] = this.#answered < this.#reported ? [{ kind: 'norm', step: this.#answered }] : [];
     const events = this.#workers.flatMap((worker, rank): Event[] => {
@@ -82,7 +81,6 @@ class World {
     return [...norms, ...events];
   }
 
-  /** What may happen besides. */
   faults(): Event[] {
     const { losses, repetitions } = this.#size;
     const lose =
@@ -221,26 +219,6 @@ class World {
   }
 }
 
-function explore(size: Size): { states: number; ends: number } {
-  const seen = new Set<string>();
-  const paths: Event[][] = [[]];
-  let ends = 0;
-  for (let path = paths.pop(); path; path = paths.pop()) {
-    const world = new World(size);
-    for (const event of path) world.happen(event);
-    const key = world.key();
-    if (seen.has(key)) continue;
-    seen.add(key);
-    const due = world.due();
-    if (due.length === 0) {
-      world.assertEnded();
-      ends++;
-    }
-    for (const event of [...due, ...world.faults()]) paths.push([...path, event]);
-  }
-  return { states: seen.size, ends };
-}
-
 const SIZES: readonly Size[] = [
   { workers: 2, steps: 2, losses: 0, repetitions: 1, clips: false },
   { workers: 2, steps: 1, losses: 2, repetitions: 0, clips: false },
@@ -248,9 +226,5 @@ const SIZES: readonly Size[] = [
   { workers: 2, steps: 2, losses: 1, repetitions: 1, clips: false },
   { workers: 2, steps: 2, losses: 1, repetitions: 1, clips: true },
 ];
-for (const size of SIZES)
-  test(`every order of events: ${JSON.stringify(size)}`, (context) => {
-    const { states, ends } = explore(size);
-    context.diagnostic(`${states} states, ${ends} of them ends`);
-    assert.ok(states > 100 && ends > 0);
-  });
+
+testEveryOrder(SIZES, (size) => new SmallWorld(size));
