@@ -1,7 +1,7 @@
 // Four workers on one host, their server on another, a cable between them: what each way of exchanging moves and how fast it trains over
 // 100 Mbit/s, what one slow worker costs, and what becomes of the loss. Every host is this machine: what workers compute is little, the
 // rest of a step they wait, as if they had processors of their own.
-//   test/cluster/cluster.sh node bench/two-hosts.ts FASHION_MNIST [GROUP]    GROUP: link, slow or loss; results/two-hosts.json holds no others
+//   test/cluster/cluster.sh node bench/two-hosts.ts FASHION_MNIST [GROUP [MODE]]    GROUP: link, slow or loss; results/two-hosts.json holds no others
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { startLocalJob } from '../worker/launch/local-job.ts';
 import type { EpochRecord } from '../worker/protocol/progress.ts';
 import { compared, type Row, report, type Sample, summarize } from './report.ts';
 
-const [data, only = ''] = process.argv.slice(2);
+const [data, only = '', mode = ''] = process.argv.slice(2);
 const WORKERS = 4;
 const BATCH_SIZE = 32;
 /** Of all workers. */
@@ -52,7 +52,7 @@ const coded = (name: string, gradientCodec: object, bytesBar: number): Mode => (
   stepsPerEpoch: 16,
   bytesBar,
 });
-const MODES: readonly Mode[] = [
+const ALL_MODES: readonly Mode[] = [
   BULK,
   coded('bfloat16', { bfloat16: {} }, 0.51),
   coded('int8', { int8: {} }, 0.26),
@@ -85,6 +85,9 @@ const MODES: readonly Mode[] = [
     slowLossBar: 1.02,
   },
 ];
+
+/** The first one is what the others are compared with. */
+const MODES = ALL_MODES.filter((one) => one === BULK || one.name.startsWith(mode));
 
 interface Run {
   readonly mode: Mode;
