@@ -152,7 +152,7 @@ test('losses are as frequent as asked for', async () => {
   there.set({ loss: 0.1, retransmitMs: 1000 });
   const nowMs = performance.now();
   const lost = Array.from({ length: 2000 }, () => there.arrivalMs(1000, nowMs) - nowMs).filter(
-    (ms) => ms >= 1000,
+    (ms) => ms > 500, // the difference of two times is not exact
   );
   assert.ok(lost.length > 140 && lost.length < 260, `${lost.length} of 2000`);
 });
