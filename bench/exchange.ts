@@ -6,7 +6,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RoleConfigInput } from '../protos/role-config.ts';
 import { freePorts } from '../worker/launch/ports.ts';
-import type { Subject } from './exchange-peer.ts';
+import { specFor, startJobPeer, type What } from './job-peer.ts';
 import { Peer } from './peer.ts';
 import { compared, limited, type Row, report, type Sample, summarize } from './report.ts';
 
@@ -55,18 +55,6 @@ const CODECS: readonly Variant[] = [
   },
 ];
 
-function specOf(workers: number, exchange?: object) {
-  return {
-    model: { layers: [{ dense: { units: 1 } }] },
-    data: { train: { format: 'npy' as const, uri: '/nowhere' } },
-    training: { loss: 'meanSquaredError' as const, optimizer: { sgd: {} }, batchSize: 1, epochs: 1 },
-    worker: { replicas: workers },
-    parameterServer: { replicas: 1 },
-    checkpoint: { everySteps: 1_000_000_000 },
-    ...(exchange ? { exchange } : {}),
-  };
-}
-
 /** One side of a comparison: processes that do so many steps together. */
 class Side implements Disposable {
   readonly #workers: readonly Peer[];
@@ -102,34 +90,20 @@ class Side implements Disposable {
   }
 }
 
-async function ours(
-  workers: number,
-  what: { net: string } | { floats: number },
-  variant: Variant,
-): Promise<Side> {
+async function ours(workers: number, what: What, variant: Variant): Promise<Side> {
   const folder = mkdtempSync(join(tmpdir(), 'lepton-bench-'));
   const ports = await freePorts(variant.inWorkers ? workers : 1);
   const peer = (role: 'server' | 'worker', rank: number): Peer => {
-    const config: RoleConfigInput = {
-      job: { name: 'bench', run: 'bench' },
+    const own = {
       role,
       rank,
-      attempt: 0,
       workers,
       servers: ports.map((port) => `127.0.0.1:${port}`),
       serversInWorkers: variant.inWorkers ?? false,
-      security: { kind: 'token', token: 'of a benchmark on one host' },
-      spec: specOf(workers, variant.exchange) as RoleConfigInput['spec'],
-      seed: 0,
-      directory: folder,
-      checkpointUri: join(folder, 'checkpoints'),
+      spec: { ...specFor(workers), ...(variant.exchange ? { exchange: variant.exchange } : {}) },
       testing: variant.testing,
     };
-    const subject: Subject = { config, ...what };
-    return new Peer(
-      [process.execPath, join(import.meta.dirname, 'exchange-peer.ts'), JSON.stringify(subject)],
-      PROCESSORS,
-    );
+    return startJobPeer(own, folder, what, PROCESSORS);
   };
   const servers = variant.inWorkers ? [] : [peer('server', 0)];
   const side = new Side(

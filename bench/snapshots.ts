@@ -5,27 +5,23 @@ import { closeSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { engine } from '../native/engine.ts';
-import type { RoleConfigInput } from '../protos/role-config.ts';
 import { freePorts } from '../worker/launch/ports.ts';
 import type { ReportedProgress } from '../worker/roles/progress-board.ts';
 import { CoordinationClient } from '../worker/transport/clients.ts';
-import type { Subject } from './exchange-peer.ts';
-import { Peer } from './peer.ts';
+import { SECURITY, specFor, startJobPeer, type What } from './job-peer.ts';
+import type { Peer } from './peer.ts';
 import { compared, limited, type Row, report, type Sample, summarize } from './report.ts';
 
 const REPEATS = Number(process.argv[2] ?? 9);
 const PROCESSORS = `0-${cpus().length - 1}`;
 const WORKERS = 2;
 const MiB = 2 ** 20;
-const SECURITY = { kind: 'token', token: 'of a benchmark on one host' } as const;
 /** Of a step: what a snapshot, and the stall of a checkpoint, may take. */
 const BAR = 0.05;
 const CHECKPOINT_EVERY = 4;
 const NEVER = 1_000_000_000;
 /** Progress is told four times a second. */
 const TOLD_MS = 600;
-
-type What = { readonly net: string } | { readonly floats: number };
 
 /** One server and its workers, which do as many steps as they are asked for. */
 class Job implements Disposable {
@@ -49,23 +45,9 @@ class Job implements Disposable {
       string,
     ];
     const peer = (role: 'server' | 'worker', rank: number): Peer => {
-      const config: RoleConfigInput = {
-        job: { name: 'bench', run: 'bench' },
-        role,
-        rank,
-        attempt: 0,
-        workers: WORKERS,
-        servers: [address],
-        security: SECURITY,
-        spec: specOf(everySteps),
-        seed: 0,
-        directory: this.#folder,
-        checkpointUri: join(this.#folder, 'checkpoints'),
-        ...(keeps ? { snapshotFiles: { shard, ledger } } : {}),
-      };
-      const subject: Subject = { config, ...what };
-      const script = join(import.meta.dirname, 'exchange-peer.ts');
-      return new Peer([process.execPath, script, JSON.stringify(subject)], PROCESSORS);
+      const own = { role, rank, workers: WORKERS, servers: [address], spec: specFor(WORKERS, everySteps) };
+      const kept = keeps ? { snapshotFiles: { shard, ledger } } : {};
+      return startJobPeer({ ...own, ...kept }, this.#folder, what, PROCESSORS);
     };
     this.#server = peer('server', 0);
     this.#workers = Array.from({ length: WORKERS }, (_, rank) => peer('worker', rank));
@@ -94,17 +76,6 @@ class Job implements Disposable {
     for (const number of this.#memory) closeSync(number);
     rmSync(this.#folder, { recursive: true, force: true });
   }
-}
-
-function specOf(everySteps: number): RoleConfigInput['spec'] {
-  return {
-    model: { layers: [{ dense: { units: 1 } }] },
-    data: { train: { format: 'npy', uri: '/nowhere' } },
-    training: { loss: 'meanSquaredError', optimizer: { sgd: {} }, batchSize: 1, epochs: 1 },
-    worker: { replicas: WORKERS },
-    parameterServer: { replicas: 1 },
-    checkpoint: { everySteps },
-  };
 }
 
 /** Both sides a turn each; the first turn warms up. */

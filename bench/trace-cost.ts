@@ -8,8 +8,8 @@ import type { RoleConfigInput } from '../protos/role-config.ts';
 import { freePorts } from '../worker/launch/ports.ts';
 import { PartWriter, readPart } from '../worker/trace/part.ts';
 import { PhaseClock } from '../worker/trace/phase-times.ts';
-import type { Subject } from './exchange-peer.ts';
-import { Peer } from './peer.ts';
+import { startJobPeer } from './job-peer.ts';
+import type { Peer } from './peer.ts';
 import { compared, limited, type Row, report, type Sample, summarize } from './report.ts';
 
 const [rounds = '5'] = process.argv.slice(2);
@@ -42,30 +42,9 @@ class Job implements Disposable {
 
   constructor(port: number, traced: boolean, testing: RoleConfigInput['testing']) {
     const peer = (role: 'server' | 'worker', rank: number): Peer => {
-      const config: RoleConfigInput = {
-        job: { name: 'bench', run: 'bench' },
-        role,
-        rank,
-        attempt: 0,
-        workers: WORKERS,
-        servers: [`127.0.0.1:${port}`],
-        security: { kind: 'token', token: 'of a benchmark on one host' },
-        spec: {
-          model: { layers: [{ dense: { units: 1 } }] },
-          data: { train: { format: 'npy', uri: '/nowhere' } },
-          training: { loss: 'meanSquaredError', optimizer: { sgd: {} }, batchSize: 1, epochs: 1 },
-          worker: { replicas: WORKERS },
-          checkpoint: { everySteps: 1_000_000_000 },
-        },
-        seed: 0,
-        directory: this.#folder,
-        checkpointUri: join(this.#folder, 'checkpoints'),
-        testing,
-        ...(traced ? { traceFile: join(this.#folder, `${role}-${rank}.part`) } : {}),
-      };
-      const subject: Subject = { config, net: 'mlp' };
-      const script = join(import.meta.dirname, 'exchange-peer.ts');
-      return new Peer([process.execPath, script, JSON.stringify(subject)], PROCESSORS);
+      const own = { role, rank, workers: WORKERS, servers: [`127.0.0.1:${port}`], testing };
+      const traceFile = traced ? { traceFile: join(this.#folder, `${role}-${rank}.part`) } : {};
+      return startJobPeer({ ...own, ...traceFile }, this.#folder, { net: 'mlp' }, PROCESSORS);
     };
     this.#server = peer('server', 0);
     this.#workers = Array.from({ length: WORKERS }, (_, rank) => peer('worker', rank));

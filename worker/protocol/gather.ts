@@ -4,6 +4,13 @@
 /** What the coordinator says with the begin of a step. */
 export type Directive = 'train' | 'evaluate' | 'finish' | 'stop';
 
+/** With these nothing more is trained. */
+export type Ending = Extract<Directive, 'finish' | 'stop'>;
+
+export function isEnding(directive: Directive): directive is Ending {
+  return directive === 'finish' || directive === 'stop';
+}
+
 /** A step that may begin. */
 export interface Begun {
   readonly step: number;

@@ -1,7 +1,7 @@
 // The coordinator's ledger of work: every share of a step, or every batch where batches are leased, is counted exactly once. Decides
 // when a step begins, when a cut is due, when the job has ended. No numbers of the model.
 import type { RuntimeErrorCode } from './errors.ts';
-import type { Directive } from './gather.ts';
+import { type Directive, type Ending, isEnding } from './gather.ts';
 import { type Lease, Leases } from './leases.ts';
 import { mayBegin, type Pace } from './pace.ts';
 
@@ -90,9 +90,6 @@ export type LedgerEffect =
   /** The same for `hold`. */
   | { readonly kind: 'held'; readonly step: number };
 
-/** How a run ends. */
-export type Ending = Extract<Directive, 'finish' | 'stop'>;
-
 interface Fold {
   samples: number;
   sums: number[];
@@ -154,8 +151,8 @@ export class Ledger {
 
   /** Nothing goes on before the checkpoint of the present step is committed. */
   get awaitsCommit(): boolean {
-    const ends = this.#directive === 'finish' || this.#directive === 'stop';
-    return (this.#begun < this.#step || ends) && !this.#ended && this.#committed < this.#step;
+    const stands = this.#begun < this.#step || isEnding(this.#directive);
+    return stands && !this.#ended && this.#committed < this.#step;
   }
 
   state(nowMs: number): LedgerState {
@@ -396,13 +393,7 @@ export class Ledger {
   /** The end: the last cut is committed and, unless the job was stopped, evaluated. */
   #maybeEnded(): LedgerEffect[] {
     const directive = this.#directive;
-    if (
-      this.#ended ||
-      directive === 'train' ||
-      directive === 'evaluate' ||
-      this.#begun < this.#step ||
-      this.#committed < this.#step
-    )
+    if (this.#ended || !isEnding(directive) || this.#begun < this.#step || this.#committed < this.#step)
       return [];
     if (directive === 'finish' && this.#options.evaluates && !this.#history.at(-1)?.evaluation) return [];
     this.#ended = true;

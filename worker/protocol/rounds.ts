@@ -120,11 +120,12 @@ export class Rounds implements Order {
     return effects;
   }
 
-  #maybeReportNorm({ clock, weights }: ChunkState): ExchangeEffect[] {
+  #maybeReportNorm(summed: ChunkState): ExchangeEffect[] {
+    const { clock } = summed;
     const waiting = this.#chunks.some((state) => !state.chunk.state && !this.#isSummed(state, clock));
     if (waiting) return [];
     this.#normStep = clock;
-    return [{ kind: 'reportNorm', step: clock, scale: this.#scaleOf(clock, weights) }];
+    return [{ kind: 'reportNorm', step: clock, scale: this.#scaleOf(summed) }];
   }
 
   #isSummed(state: ChunkState, step: number): boolean {
@@ -139,7 +140,7 @@ export class Rounds implements Order {
 
   #update(state: ChunkState, factor: number): ExchangeEffect[] {
     const { index } = state.chunk;
-    const scale = this.#scaleOf(state.clock, state.weights) * factor;
+    const scale = this.#scaleOf(state) * factor;
     const step = state.clock++;
     state.weights.fill(undefined);
     state.summed = 0;
@@ -155,11 +156,9 @@ export class Rounds implements Order {
   }
 
   /** 1 / sum of weights, in rank order; a step without any sample leaves the sum (zero) as it is. */
-  #scaleOf(step: number, weights: readonly (number | undefined)[]): number {
-    const ranks =
-      this.#options.byQuorum && this.#quorum?.step === step ? this.#quorum.ranks : this.#everybody;
+  #scaleOf(state: ChunkState): number {
     let total = 0;
-    for (const rank of ranks) total += weights[rank] ?? 0;
+    for (const rank of this.#ranksOf(state) ?? []) total += state.weights[rank] ?? 0;
     return total > 0 ? 1 / total : 0;
   }
 

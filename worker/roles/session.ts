@@ -2,7 +2,7 @@
 // Any failure ends the whole session; the worker then joins again. Computes nothing.
 import { type Chunk, planChunks } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
-import { type Begun, Gather, type GatherEffect, type GatherMessage } from '../protocol/gather.ts';
+import { type Begun, Gather, type GatherEffect, type GatherMessage, isEnding } from '../protocol/gather.ts';
 import type { Totals } from '../protocol/ledger.ts';
 import { type TurnEffect, Turns } from '../protocol/turns.ts';
 import type { Incoming, Outgoing } from '../transport/clients.ts';
@@ -357,7 +357,7 @@ export class Session {
         this.#pullsSinceMs = undefined;
         this.#ready = { ...effect, ...this.#turns?.current, version: effect.step };
         // The coordinator may end the job as soon as it has this worker's last word.
-        this.#finishing = effect.directive === 'finish' || effect.directive === 'stop';
+        this.#finishing = isEnding(effect.directive);
         this.#busy = this.#waiting !== undefined;
         this.#waiting?.resolve(this.#ready);
         break;

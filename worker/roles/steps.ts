@@ -1,8 +1,8 @@
 // The steps of a job: carries out what the ledger decides, from the begin of a step to the end of the last, and keeps whoever leaves
 // until its work is safe. Knows nobody who takes part: that is membership's.
 import { RuntimeError } from '../protocol/errors.ts';
-import type { Begun, Directive } from '../protocol/gather.ts';
-import type { Ending, Ledger, LedgerEffect, LedgerMessage, LedgerState } from '../protocol/ledger.ts';
+import type { Begun, Directive, Ending } from '../protocol/gather.ts';
+import type { Ledger, LedgerEffect, LedgerMessage, LedgerState } from '../protocol/ledger.ts';
 import type { Log } from './log.ts';
 import type { ProgressBoard } from './progress-board.ts';
 

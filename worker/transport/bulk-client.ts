@@ -11,7 +11,7 @@ import {
 import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls } from 'node:tls';
 import { RuntimeError } from '../protocol/errors.ts';
-import { BulkConnection, type Lane, onreadOf } from './bulk-connection.ts';
+import { BulkConnection, type Lane } from './bulk-connection.ts';
 import { BulkWriter } from './bulk-writer.ts';
 import type { Incoming, Outgoing, PeerOptions } from './clients.ts';
 import { EMPTY_FRAME, Frames, type Lease, SpareBuffers } from './frames.ts';
@@ -22,6 +22,7 @@ import type { PullMessage, PullRequest, PushMessage } from './messages.ts';
 import { BULK_SETTING, BULK_SETTINGS, DATA_WINDOW, maxMessageBytes } from './options.ts';
 import { callMetadata, identityOf, type Security } from './security.ts';
 import { services } from './services.ts';
+import { onreadOf } from './socket-reads.ts';
 import { errorIn } from './status.ts';
 import { STUCK_MS, Watchdog } from './watchdog.ts';
 

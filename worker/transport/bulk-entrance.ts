@@ -10,9 +10,11 @@ import {
 } from 'node:http2';
 import type { Socket } from 'node:net';
 import { BulkCalls, type BulkCallsOptions } from './bulk-calls.ts';
-import { BulkConnection, PREFACE_BYTES, readInto } from './bulk-connection.ts';
+import { BulkConnection } from './bulk-connection.ts';
+import { PREFACE_BYTES } from './http2-frames.ts';
 import { keepAlive } from './keep-alive.ts';
 import { BULK_SETTING, BULK_SETTINGS, DATA_WINDOW } from './options.ts';
+import { readInto } from './socket-reads.ts';
 
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const HEADER_BYTES = 9;

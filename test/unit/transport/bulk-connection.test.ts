@@ -14,7 +14,6 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Socket
 import { test } from 'node:test';
 import { makeCertificates } from '../../../operator/leptonjob/certificates.ts';
 import { Random } from '../../../worker/random/philox.ts';
-import { readInto } from '../../../worker/transport/bulk-connection.ts';
 import { BulkEntrance } from '../../../worker/transport/bulk-entrance.ts';
 import { Certificates } from '../../../worker/transport/certificates.ts';
 import { ExchangeClient } from '../../../worker/transport/clients.ts';
@@ -25,6 +24,7 @@ import { type ExchangeHandlers, listen } from '../../../worker/transport/listene
 import type { PullMessage } from '../../../worker/transport/messages.ts';
 import { BULK_SETTING } from '../../../worker/transport/options.ts';
 import type { Security } from '../../../worker/transport/security.ts';
+import { readInto } from '../../../worker/transport/socket-reads.ts';
 import { newToken } from '../../../worker/transport/token.ts';
 import { CHUNK_BYTES, startFixture } from './fixture.ts';
 
