@@ -43,7 +43,18 @@ node_tests() {
   local at_once=$1
   shift
   [ $# -gt 0 ] || { echo "test: no test files" >&2; exit 1; }
-  "$LEPTON_NODE" --test --test-concurrency="$at_once" --test-timeout=600000 --test-reporter=spec "$@"
+  "$LEPTON_NODE" --test --test-concurrency="$at_once" $(reported 600) "$@"
+}
+
+# Arguments of Node's runner: it speaks and keeps what it says for `failures`. $1: seconds that a file may take.
+reported() {
+  echo "--test-timeout=$(($1 * 1000)) --test-reporter=spec --test-reporter-destination=stdout" \
+    "--test-reporter=spec --test-reporter-destination=$(mktemp "$kept/XXXXXX")"
+}
+
+# What failed, once more and last: whoever reads only the end of a long log finds it there.
+failures() {
+  [ ! -d "$kept" ] || find "$kept" -type f -exec sed -n '/^✖ failing tests:/,$p' {} + >&2
 }
 
 # Runs commands side by side: the first speaks at once, the others when they have ended, in their order. Fails when one of them fails.
@@ -66,7 +77,9 @@ side_by_side() {
   [ -z "$failed" ]
 }
 beside=() said=
-trap 'for group in "${beside[@]}"; do kill -- "-$group" 2>/dev/null || true; done; rm -rf "$said"' EXIT
+kept=$(mktemp -d "${TMPDIR:-/tmp}/lepton-test.XXXXXX")
+trap 'status=$?; for group in "${beside[@]}"; do kill -- "-$group" 2>/dev/null || true; done
+  [ "$status" = 0 ] || failures; rm -rf "$said" "$kept"' EXIT
 
 processes() {
   node_tests 3 $(files_in test/process resize faults)
@@ -78,7 +91,7 @@ two_hosts() {
     echo "process: test/hosts skipped: a host of our own needs root on Linux"
     return
   fi
-  test/cluster/cluster.sh "$LEPTON_NODE" --test --test-timeout=600000 --test-reporter=spec test/hosts/*.test.ts
+  test/cluster/cluster.sh "$LEPTON_NODE" --test $(reported 600) test/hosts/*.test.ts
 }
 
 # Everything on the newest Kubernetes; on the others what is made of APIs that have other versions there. LEPTON_KUBERNETES=1.36: that one alone.
@@ -116,11 +129,11 @@ end_to_end() {
 }
 
 two_nodes() {
-  LEPTON_KUBERNETES=1.37 test/cluster/cluster.sh "$LEPTON_NODE" --test --test-timeout=900000 --test-reporter=spec test/e2e/end-to-end.test.ts
+  LEPTON_KUBERNETES=1.37 test/cluster/cluster.sh "$LEPTON_NODE" --test $(reported 900) test/e2e/end-to-end.test.ts
 }
 
 cluster_command() {
-  "$LEPTON_NODE" --test --test-timeout=900000 --test-reporter=spec test/e2e/cluster-command.test.ts
+  "$LEPTON_NODE" --test $(reported 900) test/e2e/cluster-command.test.ts
 }
 
 mkdir -p build
