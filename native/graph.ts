@@ -63,6 +63,12 @@ export type Operation =
     } // gamma?, beta?; last dimension
   | { readonly op: 'dropout'; readonly rate: number } // identity outside training; mask = Philox(seed, step, rank, node index)
   | { readonly op: 'embedding' } // table; int32 input (...) -> (..., dimension)
+  | { readonly op: 'positionEmbedding' } // table (positions, dimension); adds row i to position i of (length, dimension)
+  | {
+      readonly op: 'attention'; // inputs query (t, heads * d), key (s, heads * d), value (s, heads * e); gives (t, heads * e)
+      readonly heads: number; // softmax(query key^T / sqrt(d)) value, each head on its own slice of the last dimension
+      readonly causal: boolean; // query i sees keys 0 to i
+    }
   | { readonly op: 'flatten' }
   | { readonly op: 'reshape'; readonly shape: Shape }
   | { readonly op: 'transpose'; readonly permutation: readonly number[] } // of the dimensions after batch, counted from 0

@@ -217,6 +217,61 @@ void embedding_cases(Cases& cases, InputsAre inputs) {
   }
 }
 
+void position_embedding_cases(Cases& cases, InputsAre inputs) {
+  for (const auto& [name, positions] : {std::pair{"position_embedding", 5}, {"position_embedding_long", 8}}) {
+    NetBuilder net(name, 3, inputs);
+    const std::string x = net.input({5, 7});
+    const std::string table = net.parameter({positions, 7});
+    cases.push_back(net.finish(net.node("positionEmbedding", {x}, {table})));
+  }
+}
+
+/// Queries before keys: (queries, keys), widths of all heads together.
+struct AttentionRow {
+  const char* name;
+  std::int64_t batch, queries, keys, width, value_width, heads;
+  bool causal = false;
+};
+
+void attention_cases(Cases& cases, InputsAre inputs) {
+  const std::vector<AttentionRow> rows = {
+      {"attention", 2, 5, 5, 6, 6, 2},
+      {"attention_one_head", 1, 4, 4, 7, 7, 1},
+      {"attention_one_query", 2, 1, 3, 4, 4, 2},
+      {"attention_one_key", 2, 3, 1, 4, 4, 2},
+      {"attention_cross", 2, 3, 7, 6, 4, 2},
+      {"attention_causal", 2, 9, 9, 4, 4, 2, true},
+      {"attention_causal_more_queries", 1, 6, 3, 4, 4, 2, true},
+      {"attention_causal_more_keys", 1, 3, 6, 4, 4, 2, true},
+      {"attention_full_lanes", 1, 18, 33, 34, 48, 2},
+      // Past one block of queries.
+      {"attention_blocks", 1, 70, 17, 3, 2, 1},
+      {"attention_causal_blocks", 1, 67, 67, 3, 2, 1, true},
+  };
+  for (const AttentionRow& row : rows) {
+    NetBuilder net(row.name, row.batch, inputs);
+    Options options;
+    options.heads = row.heads;
+    options.causal = row.causal;
+    const std::string query = net.input({row.queries, row.width});
+    const std::string key = net.input({row.keys, row.width});
+    const std::string value = net.input({row.keys, row.value_width});
+    cases.push_back(net.finish(net.node("attention", {query, key, value}, {}, options)));
+  }
+  NetBuilder self("attention_to_itself", 2, inputs);
+  Options options;
+  options.heads = 3;
+  const std::string x = self.input({4, 6});
+  cases.push_back(self.finish(self.node("attention", {x, x, x}, {}, options)));
+  // One projection that learns: the gradients of the other two are left out.
+  for (const std::size_t learned : {0, 1, 2}) {
+    NetBuilder net("attention_learned_input_" + std::to_string(learned), 2, InputsAre::kFed);
+    std::vector<std::string> parts{net.input({4, 6}), net.input({4, 6}), net.input({4, 6})};
+    parts[learned] = net.node("dense", {parts[learned]}, {net.parameter({6, 6})});
+    cases.push_back(net.finish(net.node("attention", parts, {}, options)));
+  }
+}
+
 void shape_cases(Cases& cases, InputsAre inputs) {
   NetBuilder flatten("flatten", 2, inputs);
   cases.push_back(flatten.finish(flatten.node("flatten", {flatten.input({2, 3, 4})})));
@@ -387,9 +442,9 @@ void graph_cases(Cases& cases, InputsAre inputs) {
 
 std::vector<OpCase> op_cases(InputsAre inputs) {
   Cases cases;
-  for (const auto& add :
-       {dense_cases, conv_cases, pooling_cases, normalization_cases, activation_cases, dropout_cases,
-        embedding_cases, shape_cases, joining_cases, cross_entropy_cases, regression_cases, graph_cases}) {
+  for (const auto& add : {dense_cases, conv_cases, pooling_cases, normalization_cases, activation_cases,
+                          dropout_cases, embedding_cases, position_embedding_cases, attention_cases,
+                          shape_cases, joining_cases, cross_entropy_cases, regression_cases, graph_cases}) {
     add(cases, inputs);
   }
   return cases;

@@ -41,6 +41,7 @@ OperationOptions options_of(const Napi::Object& node, const std::string& where) 
     return whole_of(value, path, -kLargest, kLargest);
   };
   read_into(options.groups, node, "groups", where, whole);
+  read_into(options.heads, node, "heads", where, whole);
   read_into(options.axis, node, "axis", where, whole);
   read_into(options.momentum, node, "momentum", where, number_of);
   read_into(options.epsilon, node, "epsilon", where, number_of);
@@ -50,6 +51,7 @@ OperationOptions options_of(const Napi::Object& node, const std::string& where) 
   read_into(options.scale, node, "scale", where, flag_of);
   read_into(options.center, node, "center", where, flag_of);
   read_into(options.approximate, node, "approximate", where, flag_of);
+  read_into(options.causal, node, "causal", where, flag_of);
   return options;
 }
 

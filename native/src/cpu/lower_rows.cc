@@ -14,30 +14,18 @@ struct RowShape {
 
 RowShape row_shape(const Shape& shape) { return {elements(shape) / shape.back(), shape.back()}; }
 
-BufferId optional(Lowering& to, ValueId id, std::vector<BufferId>& reads) {
-  if (id == kNone) return -1;
-  reads.push_back(to.read_plain(id).buffer);
-  return reads.back();
-}
-
-BufferId optional_write(Lowering& to, ValueId id, std::vector<BufferId>& writes) {
-  if (id == kNone) return -1;
-  writes.push_back(to.write_plain(id).buffer);
-  return writes.back();
-}
-
 float* at(const Frame& frame, BufferId id) { return id < 0 ? nullptr : frame.at(id); }
 float* shifted(float* from, std::int64_t by) { return from == nullptr ? nullptr : from + by; }
 
 void layer_norm_forward(Lowering& to, const FusedInstruction& op) {
   const auto [rows, columns] = row_shape(to.shape(op.inputs[0]));
   std::vector<BufferId> reads{to.read_plain(op.inputs[0]).buffer}, writes;
-  const BufferId x = reads[0], gamma = optional(to, op.inputs[1], reads),
-                 beta = optional(to, op.inputs[2], reads);
+  const BufferId x = reads[0], gamma = to.read_optional(op.inputs[1], reads),
+                 beta = to.read_optional(op.inputs[2], reads);
   const Tensor y = to.write_plain(op.outputs[0]);
   writes.push_back(y.buffer);
-  const BufferId mean = optional_write(to, op.outputs[1], writes);
-  const BufferId inverse = optional_write(to, op.outputs[2], writes);
+  const BufferId mean = to.write_optional(op.outputs[1], writes);
+  const BufferId inverse = to.write_optional(op.outputs[2], writes);
   to.may_replace(y, {x});
   to.own("layer norm", reads, writes,
          [=, rows = rows, columns = columns, y = y.buffer, epsilon = op.attributes.epsilon](Frame& frame) {
@@ -87,12 +75,12 @@ void layer_norm_gradient(Lowering& to, const FusedInstruction& op) {
   const auto [rows, columns] = row_shape(to.shape(op.inputs[0]));
   std::vector<BufferId> reads{to.read_plain(op.inputs[0]).buffer, to.read_plain(op.inputs[1]).buffer}, writes;
   LayerNormStep step{rows, columns, reads[0], reads[1], -1, -1, -1, -1, -1, -1};
-  step.gamma = optional(to, op.inputs[2], reads);
-  step.mean = optional(to, op.inputs[3], reads);
-  step.inverse = optional(to, op.inputs[4], reads);
-  step.dx = optional_write(to, op.outputs[0], writes);
-  step.dgamma = optional_write(to, op.outputs[1], writes);
-  step.dbeta = optional_write(to, op.outputs[2], writes);
+  step.gamma = to.read_optional(op.inputs[2], reads);
+  step.mean = to.read_optional(op.inputs[3], reads);
+  step.inverse = to.read_optional(op.inputs[4], reads);
+  step.dx = to.write_optional(op.outputs[0], writes);
+  step.dgamma = to.write_optional(op.outputs[1], writes);
+  step.dbeta = to.write_optional(op.outputs[2], writes);
   if (step.dx >= 0) to.may_replace({Layout(), step.dx}, {step.dy, step.x});
   to.own("layer norm backward", reads, writes, [step](Frame& frame) { step.run(frame); });
 }

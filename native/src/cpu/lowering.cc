@@ -54,6 +54,12 @@ void Lowering::lower(const FusedInstruction& op) {
     case Kind::kEmbedding:
     case Kind::kEmbeddingBackward:
       return lower_embedding(*this, op);
+    case Kind::kPositionEmbedding:
+    case Kind::kPositionEmbeddingBackward:
+      return lower_position_embedding(*this, op);
+    case Kind::kAttention:
+    case Kind::kAttentionBackward:
+      return lower_attention(*this, op);
     case Kind::kCopy:
     case Kind::kTranspose:
     case Kind::kTransposeBackward:
@@ -159,6 +165,18 @@ Layout Lowering::usual(const Shape& shape) const {
 }
 
 Tensor Lowering::write_plain(ValueId id) { return write(id, plain_layout(value(id).shape, value(id).type)); }
+
+BufferId Lowering::read_optional(ValueId id, std::vector<BufferId>& list) {
+  if (id == kNone) return -1;
+  list.push_back(read_plain(id).buffer);
+  return list.back();
+}
+
+BufferId Lowering::write_optional(ValueId id, std::vector<BufferId>& list) {
+  if (id == kNone) return -1;
+  list.push_back(write_plain(id).buffer);
+  return list.back();
+}
 
 Tensor Lowering::write_as(ValueId id, const memory::dims& dims) {
   return {row_major(dims), write_plain(id).buffer};

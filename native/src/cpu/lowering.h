@@ -68,6 +68,9 @@ class Lowering {
   /// HWIO.
   Tensor write_kernel(ValueId id, const Layout& layout, const Layout& arena);
   Tensor write_plain(ValueId id);
+  /// The plain buffer of a value that may be kNone, added to `list`; -1 where there is none.
+  BufferId read_optional(ValueId id, std::vector<BufferId>& list);
+  BufferId write_optional(ValueId id, std::vector<BufferId>& list);
   Tensor write_as(ValueId id, const dnnl::memory::dims& dims);
   /// Defines a value as the bytes of an existing tensor, without a step; copies only if the value is visible
   /// outside.
@@ -120,6 +123,8 @@ void lower_layer_norm(Lowering& to, const FusedInstruction& op);
 void lower_elementwise(Lowering& to, const FusedInstruction& op);
 void lower_shape(Lowering& to, const FusedInstruction& op);
 void lower_embedding(Lowering& to, const FusedInstruction& op);
+void lower_position_embedding(Lowering& to, const FusedInstruction& op);
+void lower_attention(Lowering& to, const FusedInstruction& op);
 void lower_softmax(Lowering& to, const FusedInstruction& op);
 void lower_loss(Lowering& to, const FusedInstruction& op);
 

@@ -35,6 +35,7 @@ struct OperationOptions {
   std::array<std::int64_t, 2> dilation{1, 1};
   PaddingSpec padding;
   std::int64_t groups = 1;
+  std::int64_t heads = 1;
   std::int64_t axis = -1;
   Shape shape;
   std::vector<std::int64_t> permutation;
@@ -46,6 +47,7 @@ struct OperationOptions {
   bool scale = true;
   bool center = true;
   bool approximate = false;
+  bool causal = false;
 };
 
 struct NodeSpec {

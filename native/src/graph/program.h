@@ -54,6 +54,8 @@ enum class Kind : std::uint8_t {
   kLayerNorm,               // x, gamma?, beta? -> y, mean?, inverse_deviation? (rows)
   kDropout,                 // x -> y           mask = philox(seed, step, rank, node)
   kEmbedding,               // ids, table -> y
+  kPositionEmbedding,       // x, table -> y    x + the first rows of table, one per position
+  kAttention,   // query, key, value -> y, probabilities? (training only: batch, heads * queries, keys)
   kCopy,        // x -> y           flatten and reshape (and their gradients): same elements, new shape
   kTranspose,   // x -> y
   kAdd,         // a, b, ... -> y
@@ -70,13 +72,15 @@ enum class Kind : std::uint8_t {
   kMaxPooling2dBackward,            // dy, argmax -> dx
   kAveragePooling2dBackward,        // dy -> dx
   kGlobalAveragePooling2dBackward,  // dy -> dx
-  kBatchNormBackward,   // x, dy, gamma?, batch_mean, batch_inverse_deviation -> dx?, dgamma?, dbeta?
-  kLayerNormBackward,   // x, dy, gamma?, mean, inverse_deviation -> dx?, dgamma?, dbeta?
-  kDropoutBackward,     // dy -> dx         the same mask again
-  kEmbeddingBackward,   // ids, dy -> dtable (dense)
-  kTransposeBackward,   // dy -> dx
-  kMultiplyBackward,    // dy, factors of y other than attributes.operand... -> dx
-  kSplit,               // dy -> one dx per input of concat, kNone where no gradient is needed
+  kBatchNormBackward,          // x, dy, gamma?, batch_mean, batch_inverse_deviation -> dx?, dgamma?, dbeta?
+  kLayerNormBackward,          // x, dy, gamma?, mean, inverse_deviation -> dx?, dgamma?, dbeta?
+  kDropoutBackward,            // dy -> dx         the same mask again
+  kEmbeddingBackward,          // ids, dy -> dtable (dense)
+  kPositionEmbeddingBackward,  // dy -> dtable
+  kAttentionBackward,          // query, key, value, probabilities, dy -> dquery?, dkey?, dvalue?
+  kTransposeBackward,          // dy -> dx
+  kMultiplyBackward,           // dy, factors of y other than attributes.operand... -> dx
+  kSplit,                      // dy -> one dx per input of concat, kNone where no gradient is needed
   kActivationBackward,  // x?, y?, dy -> dx  relu/leakyRelu/elu/sigmoid/tanh use y (safe in place), gelu uses
                         // x
   kSoftmaxBackward,     // y, dy -> dx
@@ -112,6 +116,8 @@ struct Attributes {
   std::array<std::int64_t, 2> dilation{1, 1};
   std::array<std::int64_t, 4> padding{0, 0, 0, 0};  // top, bottom, left, right: `same` already resolved
   std::int64_t groups = 1;
+  std::int64_t heads = 1;                 // attention
+  bool causal = false;                    // attention: query i sees keys 0 to i
   std::vector<std::int64_t> permutation;  // batch included: permutation[0] == 0
   std::int64_t axis = -1;                 // concat, split: batch included, never negative
   std::vector<std::int64_t> sizes;  // split: length of each part along the axis, also of those that are kNone

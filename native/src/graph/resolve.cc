@@ -29,9 +29,10 @@ std::string counted(std::size_t count, const std::string& what) {
 
 void check_counts(const Node& node) {
   const NodeSpec& spec = *node.spec;
-  const bool many = node.op->takes_many();
-  if (many ? spec.inputs.size() < 2 : spec.inputs.size() != 1) {
-    argument_error(node, "wrong number of inputs", many ? "2 or more" : "1",
+  const std::size_t least = node.op->fewest_inputs();
+  const bool open = node.op->most_inputs() == kAnyNumber;
+  if (spec.inputs.size() < least || spec.inputs.size() > node.op->most_inputs()) {
+    argument_error(node, "wrong number of inputs", std::to_string(least) + (open ? " or more" : ""),
                    std::to_string(spec.inputs.size()));
   }
   const std::size_t fewest = node.op->fewest_parameters(spec);

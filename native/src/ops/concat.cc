@@ -7,7 +7,8 @@ namespace {
 class Concat final : public Op {
  public:
   std::string_view name() const override { return "concat"; }
-  bool takes_many() const override { return true; }
+  std::size_t fewest_inputs() const override { return 2; }
+  std::size_t most_inputs() const override { return kAnyNumber; }
 
   void infer(Node& node) const override {
     const Shape& first = node.input_shapes[0];

@@ -6,7 +6,8 @@ namespace {
 
 class Elementwise : public Op {
  public:
-  bool takes_many() const override { return true; }
+  std::size_t fewest_inputs() const override { return 2; }
+  std::size_t most_inputs() const override { return kAnyNumber; }
   void infer(Node& node) const override {
     node.shape = node.input_shapes[0];
     for (std::size_t i = 1; i < node.input_shapes.size(); ++i) {

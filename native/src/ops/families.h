@@ -14,6 +14,8 @@ std::vector<const Op*> batch_normalization_ops();
 std::vector<const Op*> layer_normalization_ops();
 std::vector<const Op*> dropout_ops();
 std::vector<const Op*> embedding_ops();
+std::vector<const Op*> position_embedding_ops();
+std::vector<const Op*> attention_ops();
 std::vector<const Op*> reshape_ops();
 std::vector<const Op*> transpose_ops();
 std::vector<const Op*> elementwise_ops();

@@ -2,6 +2,7 @@
 // No numbers are computed here; src/reference holds the plain float64 version of every instruction.
 #pragma once
 
+#include <limits>
 #include <string_view>
 
 #include "graph/builder.h"
@@ -9,13 +10,17 @@
 
 namespace lepton {
 
+/// What most_inputs answers when there is no limit.
+inline constexpr std::size_t kAnyNumber = std::numeric_limits<std::size_t>::max();
+
 class Op {
  public:
   virtual ~Op() = default;
   virtual std::string_view name() const = 0;
   virtual DType input_type() const { return DType::kFloat; }
-  /// How many inputs it takes: one, or two and more.
-  virtual bool takes_many() const { return false; }
+  /// How many inputs it takes. Most operations take one.
+  virtual std::size_t fewest_inputs() const { return 1; }
+  virtual std::size_t most_inputs() const { return 1; }
   /// How many parameters; the shape rule of the operation checks their shapes.
   virtual std::size_t fewest_parameters(const NodeSpec&) const { return 0; }
   virtual std::size_t most_parameters(const NodeSpec&) const { return 0; }

@@ -6,9 +6,10 @@ namespace {
 
 std::vector<const Op*> all_ops() {
   std::vector<const Op*> ops;
-  for (const auto& family : {dense_ops, conv2d_ops, pooling2d_ops, batch_normalization_ops,
-                             layer_normalization_ops, dropout_ops, embedding_ops, reshape_ops, transpose_ops,
-                             elementwise_ops, concat_ops, activation_ops, softmax_ops}) {
+  for (const auto& family :
+       {dense_ops, conv2d_ops, pooling2d_ops, batch_normalization_ops, layer_normalization_ops, dropout_ops,
+        embedding_ops, position_embedding_ops, attention_ops, reshape_ops, transpose_ops, elementwise_ops,
+        concat_ops, activation_ops, softmax_ops}) {
     const std::vector<const Op*> members = family();
     ops.insert(ops.end(), members.begin(), members.end());
   }

@@ -24,6 +24,10 @@ Kernel find_kernel(Kind kind) {
       return dropout;
     case Kind::kEmbedding:
       return embedding;
+    case Kind::kPositionEmbedding:
+      return position_embedding;
+    case Kind::kAttention:
+      return attention;
     case Kind::kCopy:
       return copy;
     case Kind::kTranspose:
@@ -62,6 +66,10 @@ Kernel find_kernel(Kind kind) {
       return dropout;
     case Kind::kEmbeddingBackward:
       return embedding_backward;
+    case Kind::kPositionEmbeddingBackward:
+      return position_embedding_backward;
+    case Kind::kAttentionBackward:
+      return attention_backward;
     case Kind::kTransposeBackward:
       return transpose_backward;
     case Kind::kMultiplyBackward:

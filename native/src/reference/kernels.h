@@ -49,6 +49,12 @@ void split(const Frame& frame);
 // activation.cc
 void activation(const Frame& frame);
 void activation_backward(const Frame& frame);
+// position_embedding.cc
+void position_embedding(const Frame& frame);
+void position_embedding_backward(const Frame& frame);
+// attention.cc
+void attention(const Frame& frame);
+void attention_backward(const Frame& frame);
 // softmax.cc
 void softmax(const Frame& frame);
 void softmax_backward(const Frame& frame);

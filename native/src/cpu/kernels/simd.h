@@ -8,8 +8,10 @@
 #include <cstdint>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(LEPTON_NO_CLONES)
+#define LEPTON_VERSIONS 1
 #define LEPTON_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
+#define LEPTON_VERSIONS 0
 #define LEPTON_SIMD
 #endif
 
