@@ -105,6 +105,22 @@ export const layerSchema = oneOf(
       outputDim: size().describe('Length of each vector'),
       embeddingsInitializer: initializer().default('randomUniform').describe('First values of the vectors'),
     }),
+    positionEmbedding: layer('Adds a learned vector to each position of (length, channels)', {
+      maxLength: size().describe('Number of vectors: the longest sequence'),
+      embeddingsInitializer: initializer().default('glorotUniform').describe('First values of the vectors'),
+    }),
+    multiHeadAttention: layer('Every position of (length, channels) reads all others, in several heads', {
+      numHeads: size().describe('Number of heads'),
+      keyDim: size().describe('Length of the query and key of each head'),
+      valueDim: size().exactOptional().describe('Length of the value of each head; default: keyDim'),
+      causal: z
+        .boolean()
+        .default(false)
+        .describe('Whether a position reads only itself and those before it (useCausalMask in Keras)'),
+      useBias: z.boolean().default(true).describe('Whether the four projections add learned numbers'),
+      kernelInitializer: initializer().default('glorotUniform').describe('First values of the kernels'),
+      biasInitializer: initializer().default('zeros').describe('First values of the biases'),
+    }),
     flatten: layer('All values of a sample in one row', {}),
     reshape: layer('The same values in another shape', {
       targetShape: z

@@ -2,6 +2,7 @@
 import { type LayerKind, type LayerSpec, onlyEntry } from '../../crds/leptonjob.ts';
 import type { Shape } from '../../native/graph.ts';
 import { ModelError } from './errors.ts';
+import { multiHeadAttention, positionEmbedding } from './layers/attention.ts';
 import * as convolution from './layers/convolution.ts';
 import * as core from './layers/core.ts';
 import {
@@ -28,6 +29,8 @@ const KINDS: { readonly [K in LayerKind]: Lower<FullOptions<K>> } = {
   layerNormalization,
   dropout: core.elementwise(({ rate }) => [{ op: 'dropout', rate }]),
   embedding: core.embedding,
+  positionEmbedding,
+  multiHeadAttention,
   flatten: core.flatten,
   reshape: core.reshape,
   permute: core.permute,

@@ -163,13 +163,15 @@ class NetworkBuilder {
     return count;
   }
 
-  /** A chain of nodes; the last one carries the layer's name. A layer without nodes (linear activation) is its input. */
+  /** The last node carries the layer's name. A layer without nodes (linear activation) is its input. */
   #addNodes(row: string, layer: string, { nodes }: Lowered, inputs: readonly string[]): string {
     let before = inputs;
-    for (const [i, { uses, ...operation }] of nodes.entries()) {
-      const name = i === nodes.length - 1 ? row : `${row}/${operation.op}`;
+    for (const [i, { as, reads, uses, ...operation }] of nodes.entries()) {
+      const name = i === nodes.length - 1 ? row : `${row}/${as ?? operation.op}`;
       const parameters = uses ? { parameters: uses.map((use) => `${layer}/${use}`) } : {};
-      this.#nodes.push({ ...operation, name, inputs: before, ...parameters });
+      const read = (from: number | string) =>
+        typeof from === 'number' ? (inputs[from] as string) : `${row}/${from}`;
+      this.#nodes.push({ ...operation, name, inputs: reads?.map(read) ?? before, ...parameters });
       before = [name];
     }
     return before[0] as string;

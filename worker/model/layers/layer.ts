@@ -17,8 +17,17 @@ export interface ParameterPlan {
   readonly initializer: InitializerName;
 }
 
-/** A node of a layer; the first reads the layer's inputs, each other one the node before it. */
-export type NodePlan = Operation & { readonly uses?: readonly string[] };
+/**
+ * A node of a layer. Unless it says what it reads, the first reads all of the layer's inputs, each other one the node before it.
+ * The last node is the layer's output and carries its name.
+ */
+export type NodePlan = Operation & {
+  /** Its name within the layer, where another node reads it; default: its operation. */
+  readonly as?: string;
+  /** Inputs of the layer by number, nodes before it by name. */
+  readonly reads?: readonly (number | string)[];
+  readonly uses?: readonly string[];
+};
 
 export interface Lowered {
   readonly shape: Shape;
