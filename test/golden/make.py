@@ -1,4 +1,4 @@
-"""Makes golden.json: losses and gradients of four nets as PyTorch computes them in float64. README.md says how to run it.
+"""Makes golden.json: losses and gradients of five nets as PyTorch computes them in float64. README.md says how to run it.
 
 Weights and samples come from a linear congruential generator that nets.ts repeats, so that only results are stored.
 Tensors are numbered and drawn in Lepton's layouts (kernels HWIO and (in, out), images channels-last) and turned here.
@@ -17,7 +17,7 @@ LEARNING_RATE = 0.01
 LEARNING_RATES = {"resnet20": 0.0003}
 MOMENTUM = 0.9
 ENTRIES = 12  # of each gradient
-EPSILON = 1e-3  # of batch normalization, as Keras
+EPSILON = 1e-3  # of batch and layer normalization, as Keras
 
 
 def numbers(seed: int, count: int) -> list[float]:
@@ -82,6 +82,39 @@ def resnet20() -> nn.Module:
     return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
+class Positions(nn.Module):
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(length, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.table[: x.shape[1]]
+
+
+class Attention(nn.Module):
+    def __init__(self, width: int, heads: int, causal: bool) -> None:
+        super().__init__()
+        self.heads, self.causal = heads, causal
+        self.query, self.key, self.value, self.back = (nn.Linear(width, width) for _ in range(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value))
+        y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        return self.back(y.transpose(1, 2).flatten(2))
+
+
+class EncoderBlock(nn.Module):
+    def __init__(self, width: int, heads: int, causal: bool) -> None:
+        super().__init__()
+        self.attention = nn.Sequential(nn.LayerNorm(width, eps=EPSILON), Attention(width, heads, causal))
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width, eps=EPSILON), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.attention(x)
+        return x + self.feed_forward(x)
+
+
 NETS = {
     "mlp": (nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)), (16, 784), 10),
     "lenet": (nn.Sequential(
@@ -90,6 +123,9 @@ NETS = {
         (8, 28, 28, 1), 10),
     "resnet20": (resnet20(), (8, 32, 32, 3), 10),
     "text": (nn.Sequential(nn.Embedding(500, 16), MeanOverTime(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4)), (8, 12), 4),
+    "transformer": (nn.Sequential(
+        nn.Embedding(500, 16), Positions(14, 16), EncoderBlock(16, 2, causal=False), EncoderBlock(16, 4, causal=True),
+        MeanOverTime(), nn.Linear(16, 4)), (8, 12), 4),
 }
 
 
@@ -113,7 +149,7 @@ def parameters(model: nn.Module) -> list[tuple[nn.Module, nn.Parameter]]:
 def initialize(model: nn.Module) -> None:
     for seed, (module, parameter) in enumerate(parameters(model)):
         shape = tuple(ours(parameter.data, module).shape)
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
             value = drawn(seed, shape, 0.1, 1.0 if parameter is module.weight else 0.0)
         elif len(shape) == 1:
             value = drawn(seed, shape, 0.1)
@@ -125,7 +161,7 @@ def initialize(model: nn.Module) -> None:
 
 def samples(name: str, shape: tuple[int, ...], classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     labels = torch.tensor([math.floor((value + 1) / 2 * classes) for value in numbers(1001, shape[0])])
-    if name == "text":
+    if name in ("text", "transformer"):
         words = [math.floor((value + 1) / 2 * 500) for value in numbers(1000, math.prod(shape))]
         return torch.tensor(words).reshape(shape), labels
     x = drawn(1000, shape, 1.0)

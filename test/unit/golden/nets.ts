@@ -1,6 +1,6 @@
 // The nets of test/golden/make.py, from Lepton's layers, with the same weights and samples.
 import resnet20 from '../../../examples/residual/resnet20.ts';
-import { layers, type Model, Sequential } from '../../../index.ts';
+import { input, layers, Model, Sequential, type SymbolicTensor } from '../../../index.ts';
 import type { InputSpec } from '../../../native/graph.ts';
 
 export interface GoldenNet {
@@ -12,6 +12,16 @@ export interface GoldenNet {
 
 const floats = (...shape: number[]): InputSpec => ({ name: 'x', shape, type: 'float32' });
 const VOCABULARY = 500;
+
+function encoderBlock(x: SymbolicTensor, numHeads: number, causal: boolean): SymbolicTensor {
+  const normal = layers.layerNormalization().apply(x);
+  const attended = layers.multiHeadAttention({ numHeads, keyDim: 16 / numHeads, causal }).apply(normal);
+  const sum = layers.add().apply(x, attended);
+  const hidden = layers
+    .dense({ units: 32, activation: 'gelu' })
+    .apply(layers.layerNormalization().apply(sum));
+  return layers.add().apply(sum, layers.dense({ units: 16 }).apply(hidden));
+}
 
 export const NETS: Readonly<Record<string, GoldenNet>> = {
   mlp: {
@@ -55,6 +65,20 @@ export const NETS: Readonly<Record<string, GoldenNet>> = {
         layers.dense({ units: 16, activation: 'relu' }),
         layers.dense({ units: 4, activation: 'softmax' }),
       ]),
+    batch: 8,
+    input: { name: 'x', shape: [12], type: 'int32' },
+    classes: 4,
+  },
+  transformer: {
+    make: () => {
+      const words = input({ shape: [12], type: 'int32', name: 'x' });
+      const embedded = layers.embedding({ inputDim: VOCABULARY, outputDim: 16 }).apply(words);
+      const positioned = layers.positionEmbedding({ maxLength: 14 }).apply(embedded);
+      const encoded = encoderBlock(encoderBlock(positioned, 2, false), 4, true);
+      const pooled = layers.globalAveragePooling1d().apply(encoded);
+      const outputs = layers.dense({ units: 4, activation: 'softmax' }).apply(pooled);
+      return new Model({ inputs: words, outputs });
+    },
     batch: 8,
     input: { name: 'x', shape: [12], type: 'int32' },
     classes: 4,
