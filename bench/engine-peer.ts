@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type EngineModel, engine, type Profile } from '../native/engine.ts';
 import { Random } from '../worker/random/philox.ts';
-import { compiledNet, NETS } from './nets.ts';
+import { compiledNet, NETS, samplesOf } from './nets.ts';
 
 class Training {
   readonly #model: EngineModel;
   readonly #optimizer: ReturnType<typeof engine.createOptimizer>;
   readonly #batch: number;
-  readonly #x: Float32Array;
+  readonly #x: Float32Array | Int32Array;
   readonly #y: Int32Array;
   #step = 0;
 
@@ -24,7 +24,7 @@ class Training {
     );
     const random = new Random(0, 'bench');
     this.#batch = batch;
-    this.#x = Float32Array.from({ length: batch * shape.reduce((a, b) => a * b, 1) }, () => random.normal());
+    this.#x = samplesOf(name, random);
     this.#y = Int32Array.from({ length: batch }, () => random.integer(shape[0] === 2 ? 2 : 10));
   }
 

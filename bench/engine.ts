@@ -10,11 +10,12 @@ const PROCESSOR = 1;
 const OURS = [process.execPath, join(import.meta.dirname, 'engine-peer.ts')];
 const THEIRS = [python, '-W', 'ignore', join(import.meta.dirname, 'torch_peer.py')];
 /** Steps of one turn: about a third of a second. */
-const STEPS = { mlp: 30, lenet: 10, resnet20: 4 } as const;
+const STEPS = { mlp: 30, lenet: 10, resnet20: 4, transformer: 12 } as const;
 const TITLES = {
   mlp: 'MLP 784-1024-1024-10, batch 128',
   lenet: 'LeNet 32/64 + 512, batch 64',
   resnet20: 'ResNet-20, batch 64',
+  transformer: 'transformer of 2 layers, 64 positions, batch 16',
 } as const;
 const LAYOUTS = ['contiguous', 'channels_last'] as const;
 const BORDER_STEPS = 2000;
@@ -50,7 +51,8 @@ async function stepTimes(net: keyof typeof STEPS): Promise<Row> {
     }
   const [mine, ...torch] = times.map(summarize);
   const better = torch[0]!.median <= torch[1]!.median ? 0 : 1;
-  const peerName = net === 'mlp' ? 'torch' : `torch ${LAYOUTS[better]}`;
+  const images = net === 'lenet' || net === 'resnet20'; // others have no layout to choose
+  const peerName = images ? `torch ${LAYOUTS[better]}` : 'torch';
   return compared(
     { name: `step time, ${TITLES[net]}`, unit: 'ms', bar: 1, peerName, note: await sharesOf(net) },
     mine!,
@@ -106,7 +108,7 @@ async function peakMemory(): Promise<Row> {
 }
 
 const rows: Row[] = [];
-for (const net of ['mlp', 'lenet', 'resnet20'] as const) rows.push(await stepTimes(net));
+for (const net of ['mlp', 'lenet', 'resnet20', 'transformer'] as const) rows.push(await stepTimes(net));
 rows.push(await border(), await peakMemory());
 const versions = { lepton: '', torch: '' };
 for (const [name, command] of [

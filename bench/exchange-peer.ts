@@ -14,7 +14,7 @@ import type { Log } from '../worker/roles/log.ts';
 import { runServer } from '../worker/roles/run-server.ts';
 import { Trainer } from '../worker/roles/trainer.ts';
 import type { Workload } from '../worker/roles/workload.ts';
-import { compiledNet, NETS } from './nets.ts';
+import { compiledNet, NETS, samplesOf } from './nets.ts';
 
 export type Subject = { readonly config: RoleConfigInput } & (
   | { readonly net: string }
@@ -92,17 +92,16 @@ function gated(model: EngineModel, gate: Gate): EngineModel {
 }
 
 /** The same batch again and again: reading is not what is measured. */
-function samples(shape: readonly number[], batch: number): Dataset {
-  const random = new Random(0, 'samples');
-  const width = shape.reduce((product, size) => product * size, 1);
+function samples(shape: readonly number[], size: number, x: Float32Array | Int32Array): Dataset {
+  const random = new Random(0, 'targets');
   const whole: Batch = {
-    size: batch,
-    inputs: [Float32Array.from({ length: batch * width }, () => random.normal())],
-    targets: [Int32Array.from({ length: batch }, () => random.integer(CLASSES))],
+    size,
+    inputs: [x],
+    targets: [Int32Array.from({ length: size }, () => random.integer(CLASSES))],
   };
   return {
-    length: SAMPLES * batch,
-    inputs: [{ name: 'x', shape, type: 'float32' }],
+    length: SAMPLES * size,
+    inputs: [{ name: 'x', shape, type: x instanceof Int32Array ? 'int32' : 'float32' }],
     targets: [{ name: 'y', shape: [1], type: 'int32' }],
     read: async () => whole,
     async [Symbol.asyncDispose]() {},
@@ -130,7 +129,7 @@ function workloadOf(subject: Subject, uses: Engine, gate: Gate): Workload {
     return {
       ...common,
       engineModel: gated(model, gate),
-      train: samples([1], 1),
+      train: samples([1], 1, new Float32Array(1)),
       batchSize: 1,
       initialParameters: () => new Float32Array(subject.floats),
     };
@@ -141,7 +140,7 @@ function workloadOf(subject: Subject, uses: Engine, gate: Gate): Workload {
   return {
     ...common,
     engineModel: gated(engineModel, gate),
-    train: samples(shape, batch),
+    train: samples(shape, batch, samplesOf(subject.net, new Random(0, 'samples'))),
     batchSize: batch,
     initialParameters: () => model.initialParameters(engineModel.layout, 0),
   };

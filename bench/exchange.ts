@@ -22,6 +22,7 @@ const NETS = {
   mlp: { title: 'MLP', steps: 30 },
   lenet: { title: 'LeNet', steps: 10 },
   resnet20: { title: 'ResNet-20', steps: 4 },
+  transformer: { title: 'transformer', steps: 12 },
 } as const;
 const versions = { lepton: '', torch: '' };
 /** Processor seconds that Node's sockets take to move a GB from one process to another, measured with `net` alone. */
@@ -225,6 +226,7 @@ const groups: Readonly<Record<string, () => Promise<Row[]>>> = {
   'training-mlp': () => trainingRows('mlp'),
   'training-lenet': () => trainingRows('lenet'),
   'training-resnet20': () => trainingRows('resnet20'),
+  'training-transformer': () => trainingRows('transformer'),
 };
 
 const rows: Row[] = [];

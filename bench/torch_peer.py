@@ -11,6 +11,8 @@ import time
 import torch
 from torch import nn
 
+VOCABULARY = 400
+
 torch.set_num_threads(1)
 torch.manual_seed(0)
 
@@ -50,10 +52,24 @@ def resnet20() -> nn.Module:
     return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
+class Transformer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(VOCABULARY, 128)
+        self.positions = nn.Parameter(torch.randn(64, 128) * 0.02)
+        layer = nn.TransformerEncoderLayer(128, 4, 512, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, norm=nn.LayerNorm(128), enable_nested_tensor=False)
+        self.head = nn.Linear(128, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.encoder(self.words(x) + self.positions).mean(1))
+
+
 NETS = {
     "mlp": (mlp, (128, 784)),
     "lenet": (lenet, (64, 1, 28, 28)),
     "resnet20": (resnet20, (64, 3, 32, 32)),
+    "transformer": (Transformer, (16, 64)),
 }
 
 
@@ -61,7 +77,7 @@ class Training:
     def __init__(self, name: str, layout: str) -> None:
         make, shape = NETS[name]
         self.model = make().train()
-        self.x = torch.randn(shape)
+        self.x = torch.randint(0, VOCABULARY, shape) if make is Transformer else torch.randn(shape)
         self.y = torch.randint(0, 10, (shape[0],))
         if layout == "channels_last" and len(shape) == 4:
             self.model = self.model.to(memory_format=torch.channels_last)
