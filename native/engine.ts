@@ -133,20 +133,22 @@ export interface Optimizer {
     options: UpdateOptions,
   ): void;
   /**
-   * One pass from contributions to parameters: next[from..to) = previous[from..to), updated with sum + all parts in their order
-   * (`sum` undefined: from zero). The bits of `accumulate` for each part and one `update`. False where the sum is infinite or not a
-   * number somewhere: `next` and the slots are then of no use any more. Where two versions are kept, the slots of version `iteration` are
-   * made of those of the version before, which stay as they are.
+   * One pass from contributions to parameters, for ranges that do not overlap. The bits of `accumulate` for each part and one `update`, on
+   * however many threads. Gives the index of the first range whose sum is infinite or not a number somewhere, or -1: `next` and the slots
+   * are of no use any more then. Where two versions are kept, the slots of version `iteration` are made of those of the version before,
+   * which stay as they are.
    */
-  advance(
-    next: Float32Array,
-    previous: Float32Array,
-    sum: Float32Array | undefined,
-    parts: readonly WeightedPart[],
-    from: number,
-    to: number,
-    options: UpdateOptions,
-  ): boolean;
+  advance(next: Float32Array, previous: Float32Array, ranges: readonly Advance[]): number;
+}
+
+/** next[from..to) = previous[from..to), updated with `sum` + all parts in their order. */
+export interface Advance {
+  /** At the places of the parameters; undefined: from zero. */
+  readonly sum?: Float32Array | undefined;
+  readonly parts: readonly WeightedPart[];
+  readonly from: number;
+  readonly to: number;
+  readonly options: UpdateOptions;
 }
 
 /** One worker's part of a sum: `data` holds the little-endian floats of [from, to), at any alignment. */
@@ -187,6 +189,13 @@ export interface OptimizerPlace {
   readonly memory: Memory;
   readonly at: number;
   readonly stride: number;
+}
+
+export interface OptimizerOptions {
+  /** Keeps the slots of two versions there, as they are; at a multiple of 16 elements. */
+  readonly place?: OptimizerPlace | undefined;
+  /** That share the ranges of an `advance`, the caller's among them. Default 1. */
+  readonly threads?: number;
 }
 
 export type CodecName = 'bfloat16' | 'int8' | 'oneBit' | 'topK';
@@ -247,8 +256,7 @@ export interface Engine {
     weight: number,
   ): void;
   createModel(graph: GraphSpec, options?: ModelOptions): EngineModel;
-  /** `place`: keeps the slots of two versions there, as they are; at a multiple of 16 elements. */
-  createOptimizer(spec: OptimizerSpec, length: number, place?: OptimizerPlace): Optimizer;
+  createOptimizer(spec: OptimizerSpec, length: number, options?: OptimizerOptions): Optimizer;
   /** Throws ENGINE_MEMORY, as the others of memory do. */
   createArena(length: number): PagedArena;
   createSegment(length: number): Segment;
@@ -278,13 +286,7 @@ export interface Engine {
 /** How the addon's classes look from here. Modes: 0 train, 1 evaluate, 2 predict. */
 interface Addon {
   readonly Model: new (graph: GraphSpec, options: ModelOptions) => NativeModel;
-  readonly Optimizer: new (
-    spec: OptimizerSpec,
-    length: number,
-    memory?: Memory,
-    at?: number,
-    stride?: number,
-  ) => Optimizer;
+  readonly Optimizer: new (spec: OptimizerSpec, length: number, options?: OptimizerOptions) => Optimizer;
   readonly Memory: new (
     kind: 'share' | 'open' | 'keep' | 'arena',
     length: number,
@@ -402,10 +404,7 @@ class BoundModel implements EngineModel {
 /** The one engine of this JavaScript environment. */
 export const engine: Engine = {
   createModel: (graph, options = {}) => new BoundModel(graph, options),
-  createOptimizer: (spec, length, place) =>
-    place
-      ? new addon.Optimizer(spec, length, place.memory, place.at, place.stride)
-      : new addon.Optimizer(spec, length),
+  createOptimizer: (spec, length, options) => new addon.Optimizer(spec, length, options),
   createArena: (length) => new addon.Memory('arena', length),
   createSegment: (length) => new addon.Memory('share', length),
   openSegment: (address, length) => new addon.Memory('open', length, address),

@@ -46,6 +46,8 @@ export interface ParameterServerOptions {
   readonly snapshotFile?: string | undefined;
   /** To the coordinator. */
   readonly report: (report: ShardReport) => void;
+  /** That share the updates of a step. */
+  readonly threads: number;
   readonly log: Log;
   readonly trace: Trace;
   /** Of server 0: where records go, and what a worker that pulls late must hear. */
@@ -117,7 +119,22 @@ export class ParameterServer implements ExchangeHandlers {
   /** What updates of all chunks have waited for. */
   #decide(decision: Extract<ExchangeMessage, { kind: 'norm' | 'quorum' }>): void {
     this.#apply(decision);
+    this.#conclude();
+  }
+
+  /** What a message has led to becomes visible. */
+  #conclude(): void {
+    this.#settle();
     this.#streams.flush();
+  }
+
+  #settle(): void {
+    const { arrays } = this.#loaded!;
+    const { dueStep: step } = arrays;
+    if (step === undefined) return;
+    const sinceMs = performance.now();
+    arrays.settle();
+    this.#options.trace.span('update', step, sinceMs);
   }
 
   /** Server 0: tells all workers that a step may begin. */
@@ -181,7 +198,7 @@ export class ParameterServer implements ExchangeHandlers {
 
   #refresh({ epoch, rank, step }: PushMessage): void {
     this.#apply({ kind: 'refresh', epoch, rank, step });
-    this.#streams.flush();
+    this.#conclude();
   }
 
   /** One chunk in the message, or several in memory that both see. */
@@ -193,15 +210,19 @@ export class ParameterServer implements ExchangeHandlers {
         'BAD_MESSAGE',
         `push of rank ${rank}: expected data, got chunks of memory that is not shared`,
       );
-    for (let chunk = first; chunk < first + Math.max(1, sharedChunks); chunk++) {
-      const payload: Payload =
-        sharedChunks > 0
-          ? { bytes: arrays.view(chunk, gradients!.values), codec: '', shared: true }
-          : { bytes: data, codec, shared: false, lease };
-      if (weight > 0) arrays.checkGradient(chunk, rank, step, payload);
-      this.#apply({ kind: 'push', epoch, rank, step, chunk, weight, learningRate }, payload);
+    try {
+      for (let chunk = first; chunk < first + Math.max(1, sharedChunks); chunk++) {
+        const payload: Payload =
+          sharedChunks > 0
+            ? { bytes: arrays.view(chunk, gradients!.values), codec: '', shared: true }
+            : { bytes: data, codec, shared: false, lease };
+        if (weight > 0) arrays.checkGradient(chunk, rank, step, payload);
+        this.#apply({ kind: 'push', epoch, rank, step, chunk, weight, learningRate }, payload);
+      }
+    } finally {
+      // Whatever is refused, the chunks before it are not.
+      this.#conclude();
     }
-    this.#streams.flush();
   }
 
   pull({ rank, epoch, step, onRequest = false }: PullRequest, messages: Outbox<PullMessage>): void {
@@ -216,7 +237,7 @@ export class ParameterServer implements ExchangeHandlers {
       if (this.#streams.current(rank) === session) this.#options.ledger?.left(rank);
     });
     this.#apply({ kind: 'pull', rank, epoch, step, onRequest });
-    this.#streams.flush();
+    this.#conclude();
     this.#options.ledger?.listens(rank);
   }
 
@@ -262,7 +283,7 @@ export class ParameterServer implements ExchangeHandlers {
         break;
       case 'update':
         arrays.update(effect);
-        this.#options.trace.span('update', effect.version, sinceMs);
+        if (arrays.dueStep === undefined) this.#options.trace.span('update', effect.version, sinceMs);
         break;
       case 'reportNorm':
         this.#report(epoch, {
@@ -274,6 +295,7 @@ export class ParameterServer implements ExchangeHandlers {
         this.#options.trace.span('send', effect.step, sinceMs);
         break;
       case 'complete':
+        this.#settle();
         arrays.complete(effect.step);
         this.#arrivals.complete(effect.step - 1);
         this.#maybeCopy();
@@ -288,6 +310,7 @@ export class ParameterServer implements ExchangeHandlers {
 
   #answer({ chunk, version }: Extract<ExchangeEffect, { kind: 'send' }>, { kind }: ExchangeMessage): Encoded {
     const { arrays, leased } = this.#loaded!;
+    this.#settle();
     // Others may make the version after the next before this one has left.
     if (leased) return { codec: '', data: arrays.bytes(chunk, version).slice() };
     // Who pulls anew has no version before.
@@ -328,7 +351,7 @@ export class ParameterServer implements ExchangeHandlers {
 
   /** Ends whatever goes on. */
   #prepare({ epoch, plan: text, workers }: Order): Prepared {
-    const { engine, index, servers, chunkLength, sharedMemory } = this.#options;
+    const { engine, index, servers, chunkLength, sharedMemory, threads } = this.#options;
     this.#loading = epoch;
     this.#loaded = undefined;
     this.#copies = [];
@@ -349,6 +372,7 @@ export class ParameterServer implements ExchangeHandlers {
       sharedMemory: sharedMemory && !isLeased(consistency),
       gradientCodec,
       encodesAnswers: !isLeased(consistency) && !hasBackup(consistency),
+      threads,
       snapshot,
     });
     return { epoch, plan, workers, arrays };

@@ -1,4 +1,5 @@
 // One parameter server process: listener, shard, link to the coordinator; server 0 hosts the coordinator itself.
+import { availableParallelism } from 'node:os';
 import type { Engine } from '../../native/engine.ts';
 import type { LastWords, RoleConfig } from '../../protos/role-config.ts';
 import { Checkpoints } from '../checkpoint/checkpoints.ts';
@@ -21,6 +22,8 @@ import { ParameterServer } from './parameter-server.ts';
 import { workersIn } from './plan.ts';
 
 const TIMES_INTERVAL_MS = 1000;
+/** A few reach the limits of the memory. */
+const MOST_THREADS = 4;
 
 /** What is done when the process is asked to end; a role sets it once it has something to lose. */
 export interface Leaving {
@@ -204,6 +207,8 @@ function serverOptions(
     servers: config.servers.length,
     chunkLength: config.testing.chunkLength,
     sharedMemory: config.testing.sharedMemory,
+    // Servers inside workers are as many as have to share the processors.
+    threads: config.serversInWorkers ? 1 : Math.min(availableParallelism(), MOST_THREADS),
     run: config.job.run,
     snapshotFile: config.snapshotFiles?.shard,
     checkpoints,

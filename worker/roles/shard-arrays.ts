@@ -1,5 +1,6 @@
 // The numbers of one shard: two versions of its parameters, the sum of gradients, the optimizer's slots. No protocol.
 import type {
+  Advance,
   CodecName,
   Engine,
   Optimizer,
@@ -30,6 +31,8 @@ export interface ShardArraysOptions {
   readonly gradientCodec?: GradientCodec | undefined;
   /** Workers have the version before, so that a difference can be sent to them. */
   readonly encodesAnswers: boolean;
+  /** That share the updates of several chunks. */
+  readonly threads: number;
   /** Memory of the server's next process to work in; not where there is a codec, whose differences it does not hold. */
   readonly snapshot?: ShardSnapshot | undefined;
 }
@@ -56,6 +59,13 @@ interface Part extends WeightedPart {
   readonly rank: number;
   readonly shared: boolean;
   readonly lease?: Lease | undefined;
+}
+
+/** An update that is decided and not made. */
+interface Due extends Advance {
+  readonly chunk: number;
+  readonly step: number;
+  readonly parts: readonly Part[];
 }
 
 /** How a chunk's answer goes, and how many contributions came so. */
@@ -95,6 +105,8 @@ export class ShardArrays {
   readonly #held = new Map<number, Map<number, Payload>>();
   /** Chunk -> what is still to be added to its sum, in rank order. */
   readonly #parts = new Map<number, Part[]>();
+  /** Of one version, of chunks whose answers nobody has seen yet. */
+  #due: Due[] = [];
   /** Chunk -> how received contributions to its sum came. */
   readonly #codecs = new Map<number, (CodecName | '')[]>();
   readonly #gradientCodec: GradientCodec | undefined;
@@ -125,7 +137,10 @@ export class ShardArrays {
     this.#gradientCodec = gradientCodec;
     this.#encodesAnswers = options.encodesAnswers;
     this.#exact = new Float32Array(gradientCodec ? length : 0);
-    this.#optimizer = engine.createOptimizer(optimizer, this.#trainable, snapshot?.place);
+    this.#optimizer = engine.createOptimizer(optimizer, this.#trainable, {
+      place: snapshot?.place,
+      threads: options.threads,
+    });
   }
 
   get sizeBytes(): number {
@@ -223,7 +238,7 @@ export class ShardArrays {
     for (const { data, rank, shared } of parts) if (shared) this.#checkFinite(index, rank, step, data);
   }
 
-  /** Makes version + 1 of a chunk. Throws GRADIENT_NOT_FINITE; the shard is then of no use any more. */
+  /** Version + 1 of a chunk, which is there after `settle`. Throws GRADIENT_NOT_FINITE; the shard is then of no use any more. */
   update({ chunk: index, version: step, iteration, scale, learningRate, share }: ChunkUpdate): void {
     this.#snapshot?.begin(step + 1);
     const [from, to] = this.#range(index);
@@ -252,12 +267,32 @@ export class ShardArrays {
     if (codec) this.#updateApart(index, step, options, { codec, contributions: codecs.length });
     else if (this.#apart.has(index)) this.#updateTogether(index, step, options);
     else if (scale === 0) this.#stay(index, step);
-    else {
-      const sum = this.#begun.has(index) ? this.#sum : undefined;
-      const finite = this.#optimizer.advance(next, old, sum, parts, from, to, options);
-      if (!finite) throw this.#overflow(index, step, parts);
-      for (const { lease } of parts.splice(0)) lease?.release();
-    }
+    else this.#defer(index, step, options);
+  }
+
+  /** Several are made together in one call, which more than one thread can share. */
+  #defer(chunk: number, step: number, options: UpdateOptions): void {
+    if (this.#due[0] && this.#due[0].step !== step) this.settle();
+    const [from, to] = this.#range(chunk);
+    const parts = this.#parts.get(chunk)?.splice(0) ?? [];
+    const sum = this.#begun.has(chunk) ? this.#sum : undefined;
+    this.#due.push({ chunk, step, sum, parts, from, to, options });
+  }
+
+  /** Of which `settle` makes the next version; undefined: nothing is due. */
+  get dueStep(): number | undefined {
+    return this.#due[0]?.step;
+  }
+
+  /** Makes what is decided; until then nothing that `update` was told of may be read. Throws GRADIENT_NOT_FINITE as `update` does. */
+  settle(): void {
+    const due = this.#due;
+    if (due.length === 0) return;
+    this.#due = [];
+    const { step } = due[0]!;
+    const first = due[this.#optimizer.advance(this.#version(step + 1), this.#version(step), due)];
+    if (first) throw this.#overflow(first.chunk, step, first.parts);
+    for (const { parts } of due) for (const { lease } of parts) lease?.release();
   }
 
   /** A step without any sample. */

@@ -1,5 +1,6 @@
 #include "binding/optimizer.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -13,9 +14,9 @@ namespace lepton::binding {
 namespace {
 
 /// Each of exactly `bytes`.
-std::vector<WeightedPart> parts_of(const Napi::Value& value, std::size_t bytes) {
+std::vector<WeightedPart> parts_of(const Napi::Value& value, const std::string& name, std::size_t bytes) {
   std::vector<WeightedPart> parts;
-  for_items(value, "parts", [&](const Napi::Value& item, const std::string& where) {
+  for_items(value, name, [&](const Napi::Value& item, const std::string& where) {
     const Napi::Object part = object_of(item, where);
     const auto [data, length] = bytes_of(part.Get("data"), where + ".data");
     if (length != bytes) {
@@ -25,6 +26,25 @@ std::vector<WeightedPart> parts_of(const Napi::Value& value, std::size_t bytes) 
     parts.push_back({data, static_cast<float>(number_of(part.Get("weight"), where + ".weight"))});
   });
   return parts;
+}
+
+/// In arrays of `length`.
+Advance advance_of(const Napi::Value& value, const std::string& where, std::int64_t length) {
+  const Napi::Object object = object_of(value, where);
+  Advance advance;
+  advance.to = whole_of(object.Get("to"), where + ".to", 0, length);
+  advance.from = whole_of(object.Get("from"), where + ".from", 0, advance.to);
+  const Napi::Value sum = object.Get("sum");
+  if (!sum.IsUndefined()) {
+    const FloatView floats = floats_of(sum, where + ".sum");
+    if (floats.length < static_cast<std::size_t>(advance.to))
+      refuse(where + ".sum", "at least " + std::to_string(advance.to) + " values");
+    advance.sum = floats.data;
+  }
+  const auto bytes = static_cast<std::size_t>(advance.to - advance.from) * sizeof(float);
+  advance.parts = parts_of(object.Get("parts"), where + ".parts", bytes);
+  advance.options = update_of(object.Get("options"));
+  return advance;
 }
 
 Napi::Object slots_of(Napi::Env env, const std::vector<lepton::Optimizer::Slot>& slots, std::int64_t length) {
@@ -38,9 +58,15 @@ Napi::Object slots_of(Napi::Env env, const std::vector<lepton::Optimizer::Slot>&
   return object;
 }
 
+/// At most so many threads for one optimizer: a few reach the limits of the memory.
+constexpr std::int64_t kMostThreads = 64;
+
 /// From the border of a page in the memory, which must have room for both versions.
-std::unique_ptr<lepton::Optimizer> optimizer_in(const Memory& memory, const OptimizerSpec& spec,
-                                                std::int64_t length, std::int64_t at, std::int64_t stride) {
+std::unique_ptr<lepton::Optimizer> optimizer_in(const Napi::Object& place, const OptimizerSpec& spec,
+                                                std::int64_t length) {
+  const Memory& memory = Memory::of(place.Get("memory"), "place.memory");
+  const std::int64_t at = whole_of(place.Get("at"), "place.at", 0, kLargest);
+  const std::int64_t stride = whole_of(place.Get("stride"), "place.stride", 0, kLargest);
   const auto slots = static_cast<std::int64_t>(lepton::Optimizer::slot_names(spec).size());
   const auto room = static_cast<std::int64_t>(memory.length()) - at;
   if (stride < length || (slots > 0 && (room < 0 || stride > room / (2 * slots)))) {
@@ -49,8 +75,8 @@ std::unique_ptr<lepton::Optimizer> optimizer_in(const Memory& memory, const Opti
                                              std::to_string(room) + " in strides of " +
                                              std::to_string(stride));
   }
-  const std::shared_ptr<std::byte[]> place(memory.memory(), memory.memory().get() + at * sizeof(float));
-  return std::make_unique<lepton::Optimizer>(spec, length, place, stride);
+  const std::shared_ptr<std::byte[]> start(memory.memory(), memory.memory().get() + at * sizeof(float));
+  return std::make_unique<lepton::Optimizer>(spec, length, start, stride);
 }
 
 }  // namespace
@@ -66,10 +92,13 @@ Optimizer::Optimizer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Optimize
   guarded(env, [&] {
     const std::int64_t length = whole_of(info[1], "length", 0, std::int64_t{1} << 40);
     const OptimizerSpec spec = optimizer_of(info[0]);
-    optimizer_ = info[2].IsUndefined() ? std::make_unique<lepton::Optimizer>(spec, length)
-                                       : optimizer_in(Memory::of(info[2], "memory"), spec, length,
-                                                      whole_of(info[3], "at", 0, kLargest),
-                                                      whole_of(info[4], "stride", 0, kLargest));
+    const Napi::Object options =
+        info[2].IsUndefined() ? Napi::Object::New(env) : object_of(info[2], "options");
+    const Napi::Value place = options.Get("place");
+    optimizer_ = place.IsUndefined() ? std::make_unique<lepton::Optimizer>(spec, length)
+                                     : optimizer_in(object_of(place, "place"), spec, length);
+    const Napi::Value threads = options.Get("threads");
+    if (!threads.IsUndefined()) optimizer_->share_with(whole_of(threads, "threads", 1, kMostThreads) - 1);
     Napi::Object self = info.This().As<Napi::Object>();
     const Napi::Object slots = slots_of(env, optimizer_->slots(), length);
     self.Set("slots", slots);
@@ -103,20 +132,14 @@ Napi::Value Optimizer::advance(const Napi::CallbackInfo& info) {
   return guarded(env, [&]() -> Napi::Value {
     const FloatView next = floats_of(info[0], "next");
     const FloatView previous = floats_of(info[1], "previous");
-    const FloatView sum = info[2].IsUndefined() ? FloatView{nullptr, next.length} : floats_of(info[2], "sum");
-    const std::int64_t to = whole_of(info[5], "to", 0, optimizer_->length());
-    const std::int64_t from = whole_of(info[4], "from", 0, to);
-    const auto end = static_cast<std::size_t>(to);
-    if (next.length < end || previous.length < end || sum.length < end) {
-      throw EngineError("ENGINE_ARGUMENT",
-                        "advance: expected next, previous and sum of at least " + std::to_string(to) +
-                            " values, got " + std::to_string(next.length) + ", " +
-                            std::to_string(previous.length) + " and " + std::to_string(sum.length));
-    }
-    const auto parts = parts_of(info[3], static_cast<std::size_t>(to - from) * sizeof(float));
-    const bool finite =
-        optimizer_->advance(next.data, previous.data, sum.data, parts, from, to, update_of(info[6]));
-    return Napi::Boolean::New(env, finite);
+    if (next.length < previous.length) refuse("next", "as many values as previous");
+    const auto length = static_cast<std::int64_t>(previous.length);
+    std::vector<Advance> ranges;
+    for_items(info[2], "ranges", [&](const Napi::Value& item, const std::string& where) {
+      ranges.push_back(advance_of(item, where, std::min(length, optimizer_->length())));
+    });
+    const std::int64_t first = optimizer_->advance(next.data, previous.data, ranges);
+    return Napi::Number::New(env, static_cast<double>(first));
   });
 }
 

@@ -13,13 +13,13 @@ namespace lepton::binding {
 class Optimizer : public Napi::ObjectWrap<Optimizer> {
  public:
   static Napi::Function define(Napi::Env env);
-  /// new Optimizer(spec, length) | new Optimizer(spec, length, memory, at, stride)
+  /// new Optimizer(spec, length, {threads?, place?: {memory, at, stride}})
   explicit Optimizer(const Napi::CallbackInfo& info);
 
  private:
   /// update(parameters, gradients, from, to, options)
   Napi::Value update(const Napi::CallbackInfo& info);
-  /// advance(next, previous, sum | undefined, [{data, weight}], from, to, options)
+  /// advance(next, previous, [{sum?, parts: [{data, weight}], from, to, options}])
   Napi::Value advance(const Napi::CallbackInfo& info);
 
   std::unique_ptr<lepton::Optimizer> optimizer_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <limits>
 
@@ -123,9 +124,25 @@ void Optimizer::update(float* parameters, const float* gradients, std::int64_t f
   apply(slots_, parameters + from, gradients + from, from, to, options);
 }
 
-bool Optimizer::advance(float* next, const float* previous, const float* sum,
-                        std::span<const WeightedPart> parts, std::int64_t from, std::int64_t to,
-                        const UpdateOptions& options) {
+std::int64_t Optimizer::advance(float* next, const float* previous, std::span<const Advance> ranges) {
+  const auto count = static_cast<std::int64_t>(ranges.size());
+  std::atomic<std::int64_t> first = count;
+  const auto work = [&](std::int64_t i) {
+    if (advance_one(next, previous, ranges[static_cast<std::size_t>(i)])) return;
+    for (std::int64_t known = first; i < known && !first.compare_exchange_weak(known, i);) {
+    }
+  };
+  if (helpers_ == 0 || count < 2) {
+    for (std::int64_t i = 0; i < count; ++i) work(i);
+  } else {
+    if (crew_ == nullptr) crew_ = std::make_unique<Crew>(helpers_);
+    crew_->run(count, work);
+  }
+  return first < count ? first.load() : -1;
+}
+
+bool Optimizer::advance_one(float* next, const float* previous, const Advance& range) {
+  const auto& [sum, parts, from, to, options] = range;
   std::array<float, kBlock> block;
   const bool odd = options.iteration % 2 != 0;
   const std::vector<Slot>& slots = odd ? odd_slots() : slots_;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/aligned_buffer.h"
+#include "engine/crew.h"
 
 namespace lepton {
 
@@ -39,6 +40,15 @@ struct WeightedPart {
   float weight = 1;
 };
 
+/// How one range of the parameters gets from its contributions to the next version.
+struct Advance {
+  const float* sum = nullptr;       // of the whole length; null: zero
+  std::vector<WeightedPart> parts;  // begin at `from`
+  std::int64_t from = 0;
+  std::int64_t to = 0;
+  UpdateOptions options;
+};
+
 class Optimizer {
  public:
   struct Slot {
@@ -47,6 +57,8 @@ class Optimizer {
   };
 
   Optimizer(const OptimizerSpec& spec, std::int64_t length);
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
   /// Keeps the slots of two versions in `memory`, from an aligned place on: those of even versions one after
   /// the other, then those of odd ones, each `stride` floats after the one before. They are as the memory
   /// was.
@@ -67,15 +79,19 @@ class Optimizer {
   void update(float* parameters, const float* gradients, std::int64_t from, std::int64_t to,
               const UpdateOptions& options);
 
-  /// The same from a sum that is not made yet: elements [from, to) of `next` become those of `previous`,
-  /// updated with sum + parts[0] + parts[1] + ... in this order; `sum` may be null (zero), `parts` begin at
-  /// `from`. In one pass over blocks that stay in the cache, with the bits of `accumulate` for each part and
-  /// one `update`. False where the sum is infinite or not a number somewhere: the state and `next` are then
-  /// of no use any more. Where two versions are kept, the slots of version `iteration` - 1 stay as they are.
-  bool advance(float* next, const float* previous, const float* sum, std::span<const WeightedPart> parts,
-               std::int64_t from, std::int64_t to, const UpdateOptions& options);
+  /// The same from sums that are not made yet: elements [from, to) of `next` become those of `previous`,
+  /// updated with sum + parts[0] + parts[1] + ... in this order, for ranges that do not overlap. In one pass
+  /// over blocks that stay in the cache, with the bits of `accumulate` for each part and one `update`,
+  /// however many threads share the ranges. Answers the index of the first whose sum is infinite or not a
+  /// number somewhere, -1 for none: the state and `next` are of no use any more then. Where two versions are
+  /// kept, the slots of version `iteration` - 1 stay as they are.
+  std::int64_t advance(float* next, const float* previous, std::span<const Advance> ranges);
+
+  /// Threads for `advance` beside the caller's. They are there from the first call that can use them.
+  void share_with(std::int64_t helpers) { helpers_ = helpers; }
 
  private:
+  bool advance_one(float* next, const float* previous, const Advance& range);
   void apply(const std::vector<Slot>& slots, float* parameters, const float* gradients, std::int64_t from,
              std::int64_t to, const UpdateOptions& options);
 
@@ -84,6 +100,8 @@ class Optimizer {
   bool keeps_two_ = false;
   std::vector<Slot> slots_;
   std::vector<Slot> odd_slots_;
+  std::int64_t helpers_ = 0;
+  std::unique_ptr<Crew> crew_;
 };
 
 }  // namespace lepton

@@ -210,7 +210,7 @@ test('an optimizer of two versions has the bits of one, and leaves the version b
     { optimizer: 'rmsprop', rho: 0.9, momentum: 0.5, epsilon: 1e-7 },
   ] as const) {
     const memory = engine.createSegment(5 * stride);
-    const two = engine.createOptimizer(spec, length, { memory, at: PAGE, stride });
+    const two = engine.createOptimizer(spec, length, { place: { memory, at: PAGE, stride } });
     const one = engine.createOptimizer(spec, length);
     let [expected, parameters] = [new Float32Array(length), new Float32Array(length)];
     for (let iteration = 1; iteration <= 5; iteration++) {
@@ -218,8 +218,9 @@ test('an optimizer of two versions has the bits of one, and leaves the version b
       const slotsBefore = iteration % 2 === 0 ? two.oddSlots : two.slots;
       const before = structuredClone(slotsBefore);
       const next = [new Float32Array(length), new Float32Array(length)] as const;
-      one.advance(next[0], expected, gradients, [], 0, length, { ...options, iteration });
-      two.advance(next[1], parameters, gradients, [], 0, length, { ...options, iteration });
+      const range = { sum: gradients, parts: [], from: 0, to: length, options: { ...options, iteration } };
+      one.advance(next[0], expected, [range]);
+      two.advance(next[1], parameters, [range]);
       [expected, parameters] = next;
       assert.deepEqual(parameters, expected, `${spec.optimizer} ${iteration}`);
       assert.deepEqual(slotsBefore, before);
@@ -231,7 +232,7 @@ test('an optimizer of two versions has the bits of one, and leaves the version b
       { memory, at: PAGE, stride: 8 * PAGE },
       { memory, at: 50 * PAGE, stride },
     ])
-      assert.throws(() => engine.createOptimizer(spec, length, place), { code: 'ENGINE_ARGUMENT' });
+      assert.throws(() => engine.createOptimizer(spec, length, { place }), { code: 'ENGINE_ARGUMENT' });
   }
 });
 
@@ -263,23 +264,60 @@ test('advance has the bits of accumulate and update', () => {
       const next = previous.slice().fill(9, from, to);
       const data = parts.map(({ values, weight }) => ({ data: bytes(values), weight }));
       const optimizer = engine.createOptimizer(spec, length);
-      assert.ok(optimizer.advance(next, previous, withSum ? sum : undefined, data, from, to, options));
+      const range = { sum: withSum ? sum : undefined, parts: data, from, to, options };
+      assert.equal(optimizer.advance(next, previous, [range]), -1);
       assert.deepEqual(next, expected, `${spec.optimizer} ${from} to ${to}`);
     }
   const wrong = new Float32Array(5000);
   wrong[4999] = Number.NaN;
   const bad = { data: new Uint8Array(wrong.buffer), weight: 1 };
   const fresh = engine.createOptimizer(specs[0], 5000);
-  const advanced = fresh.advance(wrong.slice(), wrong.slice(), undefined, [bad], 0, 5000, {
-    learningRate: 1,
-    iteration: 1,
-  });
-  assert.equal(advanced, false);
+  const step = { learningRate: 1, iteration: 1 };
+  const range = { parts: [bad], from: 0, to: 5000, options: step };
+  assert.equal(fresh.advance(wrong.slice(), wrong.slice(), [range]), 0);
   const optimizer = engine.createOptimizer(specs[0], 16);
   const floats = new Float32Array(16);
-  const options = { learningRate: 1, iteration: 1 };
-  const advance = (size: number, to: number): boolean =>
-    optimizer.advance(floats, floats, undefined, [{ data: new Uint8Array(size), weight: 1 }], 0, to, options);
+  const advance = (size: number, to: number, sum?: Float32Array): number =>
+    optimizer.advance(floats, floats, [
+      { sum, parts: [{ data: new Uint8Array(size), weight: 1 }], from: 0, to, options: step },
+    ]);
   assert.throws(() => advance(60, 16), { code: 'ENGINE_ARGUMENT', message: /expected 64 bytes, got 60/ });
   assert.throws(() => advance(68, 17), { code: 'ENGINE_ARGUMENT' });
+  assert.throws(() => advance(64, 16, new Float32Array(15)), { code: 'ENGINE_ARGUMENT' });
+  assert.throws(() => optimizer.advance(floats.subarray(1), floats, []), { code: 'ENGINE_ARGUMENT' });
+});
+
+test('however many threads share the ranges of an advance, the bits are those of one', () => {
+  const random = new Random(5, 'threads');
+  const length = 64 * 1024;
+  const count = 16;
+  const size = length / count;
+  const spec = { optimizer: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } as const;
+  const optimizers = [1, 2, 5].map((threads) => engine.createOptimizer(spec, length, { threads }));
+  let versions = optimizers.map(() => new Float32Array(length));
+  for (let iteration = 1; iteration <= 50; iteration++) {
+    const gradients = Float32Array.from({ length }, () => random.normal());
+    const ranges = Array.from({ length: count }, (_, at) => ({
+      parts: [{ data: new Uint8Array(gradients.buffer, 4 * at * size, 4 * size), weight: 0.5 }],
+      from: at * size,
+      to: (at + 1) * size,
+      options: { learningRate: 0.1, iteration },
+    }));
+    versions = optimizers.map((optimizer, at) => {
+      const next = new Float32Array(length);
+      assert.equal(optimizer.advance(next, versions[at]!, ranges), -1);
+      return next;
+    });
+    for (const version of versions) assert.deepEqual(version, versions[0]);
+    for (const optimizer of optimizers) assert.deepEqual(optimizer.slots, optimizers[0]!.slots);
+  }
+  const bad = new Uint8Array(new Float32Array(size).fill(Number.NaN).buffer);
+  const ranges = Array.from({ length: count }, (_, at) => ({
+    parts: at === 3 || at === 11 ? [{ data: bad, weight: 1 }] : [],
+    from: at * size,
+    to: (at + 1) * size,
+    options: { learningRate: 0.1, iteration: 51 },
+  }));
+  for (const optimizer of optimizers)
+    assert.equal(optimizer.advance(new Float32Array(length), new Float32Array(length), ranges), 3);
 });

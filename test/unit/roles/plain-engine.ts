@@ -1,5 +1,6 @@
 // A whole engine in a few lines, for tests that are about processes and messages: stochastic gradient descent on a linear model.
 import type {
+  Advance,
   ArenaLayout,
   Engine,
   EngineModel,
@@ -12,7 +13,6 @@ import type {
   StepOptions,
   StepResult,
   UpdateOptions,
-  WeightedPart,
 } from '../../../native/engine.ts';
 import { engine } from '../../../native/engine.ts';
 import type { GraphSpec } from '../../../native/graph.ts';
@@ -108,7 +108,7 @@ class Momentum implements Optimizer {
   readonly #momentum: number;
   readonly #nesterov: boolean;
 
-  constructor(spec: OptimizerSpec, length: number, place?: OptimizerPlace) {
+  constructor(spec: OptimizerSpec, length: number, place: OptimizerPlace | undefined) {
     const { momentum, nesterov } = spec.optimizer === 'sgd' ? spec : { momentum: 0, nesterov: false };
     const kept = (version: number): Float32Array => {
       const { memory, at, stride } = place!;
@@ -136,15 +136,11 @@ class Momentum implements Optimizer {
     }
   }
 
-  advance(
-    next: Float32Array,
-    previous: Float32Array,
-    sum: Float32Array | undefined,
-    parts: readonly WeightedPart[],
-    from: number,
-    to: number,
-    options: UpdateOptions,
-  ): boolean {
+  advance(next: Float32Array, previous: Float32Array, ranges: readonly Advance[]): number {
+    return ranges.findIndex((range) => !this.#advance(next, previous, range));
+  }
+
+  #advance(next: Float32Array, previous: Float32Array, { sum, parts, from, to, options }: Advance): boolean {
     const gradients = new Float32Array(to);
     if (sum) gradients.set(sum.subarray(from, to), from);
     for (const { data, weight } of parts) accumulate(gradients, from, data, weight);
@@ -169,7 +165,7 @@ const { createEncoder, encodedBytes, encodeDifference, isEncoded, decode, decode
 
 export const plainEngine: Engine = {
   createModel: (graph) => new LinearModel(graph),
-  createOptimizer: (spec, length, place) => new Momentum(spec, length, place),
+  createOptimizer: (spec, length, options) => new Momentum(spec, length, options?.place),
   createArena,
   createSegment,
   openSegment,

@@ -28,6 +28,7 @@ function openShard(file: string | undefined, identity = 'a'): ShardArrays {
     optimizer: OPTIMIZER,
     sharedMemory: true,
     encodesAnswers: true,
+    threads: 2,
     snapshot:
       file === undefined
         ? undefined
@@ -62,6 +63,7 @@ function makeChunk(arrays: ShardArrays, index: number, step: number): void {
   arrays.hold(index, 0, { bytes: new Uint8Array(values.buffer), codec: '', shared: false });
   arrays.accumulate(index, 0, 1, true);
   arrays.update({ ...UPDATE, chunk: index, version: step, iteration: step + 1 });
+  arrays.settle();
 }
 
 function makeStep(arrays: ShardArrays, step: number): void {
