@@ -121,6 +121,20 @@ export const layerSchema = oneOf(
       kernelInitializer: initializer().default('glorotUniform').describe('First values of the kernels'),
       biasInitializer: initializer().default('zeros').describe('First values of the biases'),
     }),
+    transformerEncoder: layer('Self-attention and two dense layers, each added to what it reads', {
+      intermediateDim: size().describe('Number of outputs of the first dense layer'),
+      numHeads: size().describe('Number of heads; a divisor of the channels'),
+      causal: z.boolean().default(false).describe('Whether a position reads only itself and those before it'),
+      dropout: rate().default(0).describe('Share of what attention and the dense layers add set to zero'),
+      activation: activation().default('relu').describe('Of the first dense layer'),
+      layerNormEpsilon: positive().default(0.00001).describe('Added to the variance'),
+      normalizeFirst: z
+        .boolean()
+        .default(false)
+        .describe('Whether to normalize what attention and the dense layers read, not the sums'),
+      kernelInitializer: initializer().default('glorotUniform').describe('First values of the kernels'),
+      biasInitializer: initializer().default('zeros').describe('First values of the biases'),
+    }),
     flatten: layer('All values of a sample in one row', {}),
     reshape: layer('The same values in another shape', {
       targetShape: z

@@ -5,6 +5,7 @@ import { ModelError } from './errors.ts';
 import { multiHeadAttention, positionEmbedding } from './layers/attention.ts';
 import * as convolution from './layers/convolution.ts';
 import * as core from './layers/core.ts';
+import { transformerEncoder } from './layers/encoder.ts';
 import {
   type AnyKind,
   completeOptions,
@@ -31,6 +32,7 @@ const KINDS: { readonly [K in LayerKind]: Lower<FullOptions<K>> } = {
   embedding: core.embedding,
   positionEmbedding,
   multiHeadAttention,
+  transformerEncoder,
   flatten: core.flatten,
   reshape: core.reshape,
   permute: core.permute,

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { layerSchema } from '../../../crds/layers.ts';
 import {
   input,
   layers,
@@ -13,6 +14,7 @@ import {
   type Tensor,
   tensor,
 } from '../../../index.ts';
+import { layerFromSpec } from '../../../worker/model/layers.ts';
 import { Random } from '../../../worker/random/philox.ts';
 
 const sequence = [{ name: 'x', shape: [6, 10], type: 'float32' }] as const;
@@ -129,6 +131,10 @@ const REFUSED: Readonly<Record<string, [() => unknown, RegExp]>> = {
     },
     /length of the key: expected 2 as of the value, got 3/,
   ],
+  'heads that do not divide the channels': [
+    () => new Sequential([layers.transformerEncoder({ intermediateDim: 4, numHeads: 3 })]).build(sequence),
+    /numHeads: expected a divisor of the 10 channels, got 3/,
+  ],
   'a sequence longer than the table': [
     () => new Sequential([layers.positionEmbedding({ maxLength: 5 })]).build(sequence),
     /expected at most maxLength \(5\), got 6/,
@@ -137,6 +143,72 @@ const REFUSED: Readonly<Record<string, [() => unknown, RegExp]>> = {
 
 for (const [what, [make, says]] of Object.entries(REFUSED))
   test(`refused: ${what}`, () => assert.throws(make, { message: says, code: /^LAYER_/ }));
+
+/** The encoder block out of single layers, in the order of transformerEncoder's parameters. */
+function byHand(x: SymbolicTensor, normalizeFirst: boolean): SymbolicTensor {
+  const around = (from: SymbolicTensor, body: (x: SymbolicTensor) => SymbolicTensor): SymbolicTensor => {
+    const normal = layers.layerNormalization({ epsilon: 0.00001 });
+    if (normalizeFirst) return layers.add().apply(from, body(normal.apply(from)));
+    return normal.apply(layers.add().apply(from, body(from)));
+  };
+  const attended = around(x, (from) =>
+    layers.multiHeadAttention({ numHeads: 2, keyDim: 5, causal: true }).apply(from),
+  );
+  return around(attended, (from) =>
+    layers.dense({ units: 10 }).apply(layers.dense({ units: 7, activation: 'gelu' }).apply(from)),
+  );
+}
+
+for (const normalizeFirst of [false, true])
+  test(`transformerEncoder is the same layers by hand, normalizeFirst ${normalizeFirst}`, async () => {
+    const options = { intermediateDim: 7, numHeads: 2, activation: 'gelu', causal: true } as const;
+    const block = new Sequential([layers.transformerEncoder({ ...options, normalizeFirst })]);
+    block.build(sequence);
+    const x = input({ shape: [6, 10], name: 'x' });
+    const hand = new Model({ inputs: x, outputs: byHand(x, normalizeFirst) });
+    const weights = [...block.getWeights().values()].map(({ data, shape }, i) =>
+      // Away from zeros and ones, or swapped biases and factors would not show.
+      tensor(
+        data.map((value, j) => value + 0.01 * Math.sin(i + j)),
+        shape,
+      ),
+    );
+    for (const model of [block, hand]) {
+      const names = [...model.getWeights().keys()];
+      model.setWeights(names.map((name, i) => [name, weights[i]!] as const));
+    }
+    const fed = normal([3, 6, 10], 'x');
+    assert.deepEqual(await block.predict(fed), await hand.predict(fed));
+  });
+
+test('transformerEncoder in a manifest: names of its parameters; dropout is part of training alone', async () => {
+  const encoder = { transformerEncoder: { intermediateDim: 8, numHeads: 2, dropout: 0.5, name: 'block' } };
+  const model = new Sequential([layerFromSpec(layerSchema.parse(encoder))]);
+  model.compile({ optimizer: 'sgd', loss: 'meanSquaredError' });
+  model.build(sequence);
+  assert.deepEqual(
+    model.graph.parameters.map(({ name }) => name),
+    [
+      ...['query', 'key', 'value', 'attentionOutput'].flatMap((part) => [
+        `block/selfAttention/${part}/kernel`,
+        `block/selfAttention/${part}/bias`,
+      ]),
+      'block/selfAttentionLayerNorm/gamma',
+      'block/selfAttentionLayerNorm/beta',
+      'block/feedforwardIntermediateDense/kernel',
+      'block/feedforwardIntermediateDense/bias',
+      'block/feedforwardOutputDense/kernel',
+      'block/feedforwardOutputDense/bias',
+      'block/feedforwardLayerNorm/gamma',
+      'block/feedforwardLayerNorm/beta',
+    ],
+  );
+  const x = normal([8, 6, 10], 'x');
+  assert.deepEqual(await model.predict(x), await model.predict(x));
+  const { loss } = await model.evaluate(x, x);
+  const { history } = await model.fit(x, x, { epochs: 1, batchSize: 8, verbose: 0 });
+  assert.notEqual(history['loss']![0], loss);
+});
 
 const LENGTH = 8;
 const LETTERS = 12;

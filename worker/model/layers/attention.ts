@@ -10,24 +10,42 @@ import {
   type TensorSpec,
 } from './layer.ts';
 
-type AttentionOptions = FullOptions<'multiHeadAttention'>;
+/** Some nodes of a layer with their parameters. */
+export interface Part {
+  readonly nodes: readonly NodePlan[];
+  readonly parameters: readonly ParameterPlan[];
+}
 
-/** A sequence that the layer reads: its length, its channels and which input it is. */
+export function joined(...parts: readonly Part[]): Part {
+  return {
+    nodes: parts.flatMap(({ nodes }) => nodes),
+    parameters: parts.flatMap(({ parameters }) => parameters),
+  };
+}
+
+type Initializers = Pick<
+  FullOptions<'multiHeadAttention'>,
+  'useBias' | 'kernelInitializer' | 'biasInitializer'
+>;
+type AttentionOptions = Initializers &
+  Pick<FullOptions<'multiHeadAttention'>, 'numHeads' | 'keyDim' | 'valueDim' | 'causal'>;
+
+/** A sequence that attention reads: its length, its channels, and which input or node of the layer it is. */
 interface Sequence {
   readonly length: number;
   readonly channels: number;
-  readonly input: number;
+  readonly from: number | string;
 }
 
 /** Query, value and key as in Keras: one input is all three, of two the second is value and key. */
 function sequences(inputs: readonly TensorSpec[], refuse: Refuse): readonly [Sequence, Sequence, Sequence] {
   if (inputs.length < 1 || inputs.length > 3)
     return refuse('inputs', 'query, value, key: one to three tensors', `${inputs.length}`);
-  const all = inputs.map(({ shape }, input): Sequence => {
+  const all = inputs.map(({ shape }, from): Sequence => {
     const [length, channels] = shape;
     if (shape.length !== 2 || length === undefined || channels === undefined)
       return refuse('input shape', '(length, channels)', formatShape(shape));
-    return { length, channels, input };
+    return { length, channels, from };
   });
   const [query, value = query, key = value] = all as [Sequence, Sequence?, Sequence?];
   if (key.length !== value.length)
@@ -35,37 +53,51 @@ function sequences(inputs: readonly TensorSpec[], refuse: Refuse): readonly [Seq
   return [query, value, key];
 }
 
-/** A dense node with its parameters `<name>/kernel` and `<name>/bias`. */
-function projection(
-  options: AttentionOptions,
+/** A dense node with its parameters `<name>/kernel` and `<name>/bias`; reads the node before it unless told. */
+export function projection(
+  options: Initializers,
   name: string,
   [from, to]: readonly [number, number],
-  reads: number | string,
-): { node: NodePlan; parameters: readonly ParameterPlan[] } {
+  reads?: number | string,
+): Part {
   const { useBias, kernelInitializer, biasInitializer } = options;
   const kernel = { name: `${name}/kernel`, shape: [from, to], initializer: kernelInitializer };
   const bias = { name: `${name}/bias`, shape: [to], initializer: biasInitializer };
   const parameters = (useBias ? [kernel, bias] : [kernel]).map((plan) => ({ ...plan, trainable: true }));
+  const uses = parameters.map((plan) => plan.name);
   return {
-    node: { op: 'dense', as: name, reads: [reads], uses: parameters.map((plan) => plan.name) },
+    nodes: [{ op: 'dense', as: name, uses, ...(reads === undefined ? {} : { reads: [reads] }) }],
     parameters,
   };
 }
 
-/** Vaswani et al. 2017, "Attention Is All You Need": three projections, attention in each head, and a projection back to the query's channels. */
-export const multiHeadAttention: Lower<AttentionOptions> = (options, inputs, refuse) => {
-  const [query, value, key] = sequences(inputs, refuse);
+/**
+ * Vaswani et al. 2017, "Attention Is All You Need": three projections, attention in each head, and a projection back to the
+ * query's channels. `prefix` begins the names; the last node is `<prefix>attentionOutput`.
+ */
+export function attend(
+  options: AttentionOptions,
+  prefix: string,
+  [query, value, key]: readonly [Sequence, Sequence, Sequence],
+): Part {
   const { numHeads: heads, keyDim, valueDim = keyDim, causal } = options;
-  const q = projection(options, 'query', [query.channels, heads * keyDim], query.input);
-  const k = projection(options, 'key', [key.channels, heads * keyDim], key.input);
-  const v = projection(options, 'value', [value.channels, heads * valueDim], value.input);
-  const o = projection(options, 'attentionOutput', [heads * valueDim, query.channels], 'attention');
-  const attention: NodePlan = { op: 'attention', reads: ['query', 'key', 'value'], heads, causal };
-  return {
-    shape: [query.length, query.channels],
-    parameters: [q, k, v, o].flatMap(({ parameters }) => parameters),
-    nodes: [q.node, k.node, v.node, attention, o.node],
-  };
+  const project = (name: string, from: Sequence, size: number): Part =>
+    projection(options, prefix + name, [from.channels, heads * size], from.from);
+  const reads = ['query', 'key', 'value'].map((name) => prefix + name);
+  const attention: NodePlan = { op: 'attention', as: `${prefix}attention`, reads, heads, causal };
+  return joined(
+    project('query', query, keyDim),
+    project('key', key, keyDim),
+    project('value', value, valueDim),
+    { nodes: [attention], parameters: [] },
+    projection(options, `${prefix}attentionOutput`, [heads * valueDim, query.channels]),
+  );
+}
+
+export const multiHeadAttention: Lower<FullOptions<'multiHeadAttention'>> = (options, inputs, refuse) => {
+  const read = sequences(inputs, refuse);
+  const [{ length, channels }] = read;
+  return { shape: [length, channels], ...attend(options, '', read) };
 };
 
 /** KerasHub's PositionEmbedding with the sum that follows it. */

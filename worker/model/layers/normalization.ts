@@ -1,7 +1,11 @@
 // Batch and layer normalisation.
 import { type FullOptions, type Lower, onlyInput, type ParameterPlan } from './layer.ts';
 
-function affine({ scale, center }: { scale: boolean; center: boolean }, width: number): ParameterPlan[] {
+/** The learned factor and offset of a normalization over `width` channels. */
+export function affine(
+  { scale, center }: { scale: boolean; center: boolean },
+  width: number,
+): ParameterPlan[] {
   return [
     ...(scale ? [{ name: 'gamma', shape: [width], trainable: true, initializer: 'ones' } as const] : []),
     ...(center ? [{ name: 'beta', shape: [width], trainable: true, initializer: 'zeros' } as const] : []),
