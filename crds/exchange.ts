@@ -96,6 +96,13 @@ export function consistencyOf(choice: ConsistencyChoice): Consistency {
 
 const warmupSteps = () => whole(0, 1_000_000_000);
 
+const velocity = () =>
+  rate()
+    .default(0)
+    .describe(
+      'Momentum that each worker applies before the codec, in place of the first moment of the optimizer, which is then sgd or rmsprop of momentum 0, or adam or adamW of beta1 0',
+    );
+
 const gradientCodecSchema = oneOf(
   {
     bfloat16: z.strictObject({}).exactOptional().describe('Half the bytes: the upper half of each number'),
@@ -108,6 +115,7 @@ const gradientCodecSchema = oneOf(
         warmupSteps: warmupSteps()
           .default(100)
           .describe('Steps at the beginning in which gradients travel as they are'),
+        momentum: velocity(),
       })
       .exactOptional()
       .describe('A 31st of the bytes: the sign of each number, their mean size for every 1,024'),
@@ -122,11 +130,7 @@ const gradientCodecSchema = oneOf(
         warmupSteps: warmupSteps()
           .default(100)
           .describe('Steps at the beginning in which the share falls from 0.25 to ratio'),
-        momentum: rate()
-          .default(0)
-          .describe(
-            'Momentum that each worker applies before it chooses, in place of that of the optimizer, which is then sgd without momentum',
-          ),
+        momentum: velocity(),
       })
       .exactOptional()
       .describe('A 66th of the bytes at a ratio of 0.01: the largest numbers and where they belong'),

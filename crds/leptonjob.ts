@@ -5,7 +5,7 @@ import { dataSourceSchema } from './data-source.ts';
 import { exchangeSchema } from './exchange.ts';
 import { path, text, whole } from './fields.ts';
 import { layerSchema } from './layers.ts';
-import { atMostOneOf, exactlyOneOf, type Rule, unchanged, withRules } from './rules.ts';
+import { atMostOneOf, exactlyOneOf, onlyEntry, type Rule, unchanged, withRules } from './rules.ts';
 import { parameterServerSchema, runningFields, workerSchema } from './running.ts';
 import { type OptimizerChoice, trainingSchema } from './training.ts';
 
@@ -68,20 +68,34 @@ const dataUnlessProgram: Rule = {
 
 type LeptonJobExchange = z.output<typeof exchangeSchema>;
 
+/** The optimizer has no first moment of its own. */
+const WITHOUT_MOMENT = [
+  ['sgd', 'momentum'],
+  ['rmsprop', 'momentum'],
+  ['adam', 'beta1'],
+  ['adamW', 'beta1'],
+] as const;
+const CODECS_WITH_MOMENTUM = ['topK', 'oneBit'] as const;
+
 /** A velocity in the workers and another in the servers would be momentum twice. */
 const momentumOnce: Rule = {
-  cel: "!has(self.exchange.gradientCodec) || !has(self.exchange.gradientCodec.topK) || self.exchange.gradientCodec.topK.momentum == 0.0 || (has(self.training.optimizer.sgd) && self.training.optimizer.sgd.momentum == 0.0 && self.exchange.consistency.mode != 'localSteps')",
-  message:
-    'expected gradientCodec.topK.momentum only with optimizer sgd of momentum 0, and not with consistency localSteps',
+  cel: [
+    '!has(self.exchange.gradientCodec)',
+    `(${CODECS_WITH_MOMENTUM.map((codec) => `(!has(self.exchange.gradientCodec.${codec}) || self.exchange.gradientCodec.${codec}.momentum == 0.0)`).join(' && ')})`,
+    `(self.exchange.consistency.mode != 'localSteps' && (${WITHOUT_MOMENT.map(([kind, field]) => `(has(self.training.optimizer.${kind}) && self.training.optimizer.${kind}.${field} == 0.0)`).join(' || ')}))`,
+  ].join(' || '),
+  message: `expected momentum of gradientCodec only with ${WITHOUT_MOMENT.map(([kind, field]) => `${kind} of ${field} 0`).join(', ')}, and not with consistency localSteps`,
   holds: (self) => {
     const { gradientCodec, consistency } = self['exchange'] as LeptonJobExchange;
+    if (!CODECS_WITH_MOMENTUM.some((codec) => gradientCodec?.[codec]?.momentum)) return true;
     const { optimizer } = self['training'] as { optimizer: OptimizerChoice };
-    const velocities = optimizer.sgd?.momentum === 0 && consistency.mode !== 'localSteps';
-    return !gradientCodec?.topK?.momentum || velocities;
+    const [kind, options] = onlyEntry(optimizer);
+    const field = WITHOUT_MOMENT.find(([name]) => name === kind)?.[1];
+    return consistency.mode !== 'localSteps' && (options as Record<string, unknown>)[field ?? ''] === 0;
   },
   got: (self) => {
     const { consistency } = self['exchange'] as LeptonJobExchange;
-    return `${Object.keys((self['training'] as { optimizer: object }).optimizer).join()} with ${consistency.mode}`;
+    return `${JSON.stringify((self['training'] as { optimizer: object }).optimizer)} with ${consistency.mode}`;
   },
 };
 

@@ -202,7 +202,7 @@ export type CodecName = 'bfloat16' | 'int8' | 'oneBit' | 'topK';
 
 export interface CodecSpec {
   readonly codec: CodecName;
-  /** topK: momentum correction. The encoder keeps a velocity, which takes the place of the optimizer's momentum. Default 0: none. */
+  /** Momentum correction. The encoder keeps a velocity, which takes the place of the optimizer's momentum. Default 0: none. */
   readonly momentum?: number;
 }
 
@@ -215,13 +215,22 @@ export interface Encoder {
   readonly residual?: Float32Array;
   /** Live; of momentum correction. */
   readonly velocity?: Float32Array;
+  /** The velocity, and gradients[from..to) with it, become momentum * factor * velocity + gradients; without momentum they stay. */
+  accelerate(gradients: Float32Array, from: number, to: number, factor?: number): void;
   /**
-   * gradients[from..to) into the beginning of `wire`, which has room for `encodedBytes`; gives the bytes written. `ratio` (topK): share of
-   * the values that is sent. Throws ENGINE_NOT_FINITE; the residual of the range is of no use then.
+   * gradients[from..to) + factor * residual into the beginning of `wire`, which has room for `encodedBytes`; gives the bytes written.
+   * `ratio` (topK): share of the values that is sent. Throws ENGINE_NOT_FINITE; the residual of the range is of no use then.
    */
-  encode(gradients: Float32Array, from: number, to: number, wire: Uint8Array, ratio?: number): number;
-  /** gradients[from..to) + residual as floats; the range has no residual and no velocity then. */
-  flush(gradients: Float32Array, from: number, to: number, wire: Uint8Array): void;
+  encode(
+    gradients: Float32Array,
+    from: number,
+    to: number,
+    wire: Uint8Array,
+    ratio?: number,
+    factor?: number,
+  ): number;
+  /** gradients[from..to) + factor * residual as floats; the range has no residual then. */
+  flush(gradients: Float32Array, from: number, to: number, wire: Uint8Array, factor?: number): void;
 }
 
 export interface Engine {

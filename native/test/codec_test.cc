@@ -39,10 +39,11 @@ TEST_P(Codecs, StayInsideOfWireAndRange) {
   for (const std::int64_t count :
        {0, 1, 3, 17, 255, 256, 257, 511, 513, 1023, 1025, 4099, 65535, 65536, 65539}) {
     for (std::size_t shift = 0; shift < 4; ++shift) {
-      const std::vector<float> values = normals(random, count);
+      std::vector<float> values = normals(random, count);
       Room room(encoded_bytes(GetParam(), count, kRatio), shift);
       Encoder encoder({.kind = GetParam(), .momentum = 0.9}, count);
-      const std::size_t written = encoder.encode(values.data(), 0, count, kRatio, room.wire);
+      encoder.accelerate(values.data(), 0, count, 1);
+      const std::size_t written = encoder.encode(values.data(), 0, count, {.ratio = kRatio}, room.wire);
       ASSERT_LE(written, room.wire.size());
       Room exact(written, shift);
       if (written > 0) std::memcpy(exact.wire.data(), room.wire.data(), written);
@@ -52,7 +53,7 @@ TEST_P(Codecs, StayInsideOfWireAndRange) {
       for (std::size_t i = 0; i < sum.size(); ++i) ASSERT_EQ(sum[i], 2 * plain[i]);
       encode_difference(GetParam(), values.data(), view.data(), view.data(), count, kRatio, room.wire);
       Room flushed(values.size() * sizeof(float), shift);
-      encoder.flush(values.data(), 0, count, flushed.wire);
+      encoder.flush(values.data(), 0, count, 1, flushed.wire);
     }
   }
 }
@@ -66,7 +67,7 @@ TEST_P(Codecs, AnswerForeignBytesWithNumbersOrAnError) {
     const std::vector<float> values = normals(random, count);
     Room room(encoded_bytes(GetParam(), count, kRatio), 1);
     const std::size_t written =
-        Encoder({.kind = GetParam()}, count).encode(values.data(), 0, count, kRatio, room.wire);
+        Encoder({.kind = GetParam()}, count).encode(values.data(), 0, count, {.ratio = kRatio}, room.wire);
     const std::size_t size = round % 3 == 0 ? below(2 * written + 2) : written;
     Room foreign(size, 1);
     std::memcpy(foreign.memory.data() + 1, room.wire.data(), std::min(size, written));

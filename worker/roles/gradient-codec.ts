@@ -1,7 +1,7 @@
 // Which chunks travel in fewer bytes, and in how few, and what a worker still owes of its gradients. The codecs are the engine's;
 // messages and sums are others'.
 import { type GradientCodecChoice, onlyEntry } from '../../crds/leptonjob.ts';
-import type { CodecName, CodecSpec, Encoder, Engine } from '../../native/engine.ts';
+import type { CodecName, CodecSpec, Encoder, Engine, OptimizerSpec } from '../../native/engine.ts';
 import type { Chunk } from '../protocol/chunks.ts';
 import { gradientNotFinite } from '../protocol/errors.ts';
 import { SpareBuffers } from '../transport/frames.ts';
@@ -49,44 +49,87 @@ function isCoded(
   return codec !== 'oneBit' || step >= warmupSteps;
 }
 
+/** Of the step or batch whose gradients these are. */
+export interface Moment {
+  /** The step, or that to which the batch belongs. */
+  readonly clock: number;
+  readonly learningRate: number;
+  /** A checkpoint follows: nothing is kept back. */
+  readonly flush: boolean;
+}
+
 /** One session's gradients on their way out. What was not sent yet stays here: a lost session loses it. */
 export class GradientEncoder {
   readonly #engine: Engine;
   readonly #codec: GradientCodec;
   readonly #encoder: Encoder;
+  /** Moves are gradients times the learning rate, not whatever the size of the gradients. */
+  readonly #isProportional: boolean;
   readonly #spare = new SpareBuffers();
+  /** Chunk -> the newest learning rate that was not 0. */
+  readonly #learningRates = new Map<number, number>();
+  /** Chunk -> what was kept counts so many times, see `prepare`. */
+  readonly #factors = new Map<number, number>();
 
-  constructor(engine: Engine, codec: GradientCodec, trainableLength: number) {
+  constructor(
+    engine: Engine,
+    codec: GradientCodec,
+    trainableLength: number,
+    { optimizer }: Pick<OptimizerSpec, 'optimizer'>,
+  ) {
     this.#engine = engine;
+    this.#isProportional = optimizer === 'sgd';
     this.#codec = codec;
     this.#encoder = engine.createEncoder(codec, trainableLength);
   }
 
   /**
-   * Of a chunk's gradients; undefined: they go as they are. `flush`: with all that was kept back, in full precision.
+   * Once a step for every chunk, before it leaves in whatever way: with momentum its gradients become velocities. What was kept will be
+   * multiplied by the learning rate of the step that sends it, so it is scaled to the move of the step that it comes from (Zheng et al.
+   * 2019, arXiv 1905.10936).
+   */
+  prepare(gradients: Float32Array, { index, from, to, state }: Chunk, moment: Moment): void {
+    if (state) return;
+    const { learningRate, flush } = moment;
+    const factor = this.#factorOf(index, learningRate);
+    this.#factors.set(index, factor);
+    this.#encoder.accelerate(gradients, from, to, factor);
+    if (flush) this.#encoder.velocity?.fill(0, from, to);
+  }
+
+  #factorOf(chunk: number, learningRate: number): number {
+    if (!this.#isProportional || learningRate === 0) return 1;
+    const before = this.#learningRates.get(chunk) ?? learningRate;
+    this.#learningRates.set(chunk, learningRate);
+    return before / learningRate;
+  }
+
+  /**
+   * Of a chunk's gradients; undefined: they go as they are. Before a checkpoint with all that was kept back, in full precision.
    * Throws GRADIENT_NOT_FINITE.
    */
-  encode(gradients: Float32Array, chunk: Chunk, step: number, flush: boolean): Encoded | undefined {
+  encode(gradients: Float32Array, chunk: Chunk, { clock, flush }: Moment): Encoded | undefined {
     const { from, to, state } = chunk;
     const { codec } = this.#codec;
-    if (isCoded(this.#codec, chunk, step) && !flush) {
-      const ratio = ratioAt(this.#codec, step);
+    if (isCoded(this.#codec, chunk, clock) && !flush) {
+      const ratio = ratioAt(this.#codec, clock);
       const wire = this.#spare.take(this.#engine.encodedBytes(codec, to - from, ratio));
-      const data = wire.subarray(0, this.#write(gradients, chunk, step, wire, ratio));
+      const data = wire.subarray(0, this.#write(gradients, chunk, clock, wire, ratio));
       return { codec, data, done: () => this.#spare.give(wire) };
     }
     if (state || !this.#encoder.residual) return undefined;
     const data = Buffer.allocUnsafe(4 * (to - from));
-    this.#encoder.flush(gradients, from, to, data);
+    this.#encoder.flush(gradients, from, to, data, this.#factors.get(chunk.index));
     return { codec: '', data };
   }
 
   #write(gradients: Float32Array, chunk: Chunk, step: number, wire: Uint8Array, ratio: number): number {
+    const { index, from, to } = chunk;
     try {
-      return this.#encoder.encode(gradients, chunk.from, chunk.to, wire, ratio);
+      return this.#encoder.encode(gradients, from, to, wire, ratio, this.#factors.get(index));
     } catch (cause) {
       if ((cause as { code?: string }).code !== 'ENGINE_NOT_FINITE') throw cause;
-      throw gradientNotFinite('gradient', chunk.index, step, cause);
+      throw gradientNotFinite('gradient', index, step, cause);
     }
   }
 }

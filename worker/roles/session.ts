@@ -9,18 +9,13 @@ import type { Incoming, Outgoing } from '../transport/clients.ts';
 import { type DelayOptions, delayed } from '../transport/delay.ts';
 import type { Parameters, PullMessage, PushMessage } from '../transport/messages.ts';
 import { type Attended, attendAll, ownersOf, partnersOf, type SessionOptions } from './attendance.ts';
-import type { Encoded } from './gradient-codec.ts';
+import type { Encoded, Moment } from './gradient-codec.ts';
 
 /** Of the step or batch being pushed. */
-export interface Share {
+export interface Share extends Moment {
   readonly step: number;
-  /** The step, or that to which the batch belongs. */
-  readonly clock: number;
   /** Samples / batch size. */
   readonly weight: number;
-  readonly learningRate: number;
-  /** A checkpoint follows: nothing is kept back by a codec. */
-  readonly flush: boolean;
 }
 
 /** Parameters are in place; which of the two versions. */
@@ -252,6 +247,7 @@ export class Session {
   #pushRange(first: number, end: number, share: Share): void {
     const sinceMs = performance.now();
     if (end > first) this.#turns?.pushes();
+    if (share.weight > 0) this.#prepare(first, end, share);
     for (let last = end - 1; last >= first; last--) {
       const server = this.#owners[last]!;
       if (this.#seen.has(server)) {
@@ -274,11 +270,17 @@ export class Session {
     this.#pushes.get(server)?.write({ message, ...(done ? { taken: done } : {}) });
   }
 
-  #encoded(chunk: Chunk, { clock, flush }: Share): Encoded {
+  #prepare(first: number, end: number, share: Share): void {
+    const { arenas, encoder } = this.#options;
+    for (let chunk = first; chunk < end; chunk++)
+      encoder?.prepare(arenas.gradients.values, this.#chunks[chunk]!, share);
+  }
+
+  #encoded(chunk: Chunk, share: Share): Encoded {
     const { arenas, encoder, trace } = this.#options;
     const sinceMs = performance.now();
-    const encoded = encoder?.encode(arenas.gradients.values, chunk, clock, flush);
-    if (encoded) trace.span('encode', clock, sinceMs);
+    const encoded = encoder?.encode(arenas.gradients.values, chunk, share);
+    if (encoded) trace.span('encode', share.clock, sinceMs);
     return encoded ?? { codec: '', data: arenas.gradientBytes(chunk) };
   }
 

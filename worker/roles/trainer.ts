@@ -138,7 +138,7 @@ export class Trainer {
   /** Undefined where the job does without this worker. */
   async #join(servers: readonly ExchangeClient[]): Promise<SessionOptions | undefined> {
     const { rank, attempt, deadlines, testing } = this.#config;
-    const { engine, engineModel, gradientCodec, consistency } = this.#workload;
+    const { engine, engineModel, gradientCodec, consistency, optimizer } = this.#workload;
     for (;;) {
       const request = { rank, attempt, plan: this.#planText };
       const answer = await this.#coordinator.join(request, JOIN_CALL_MS);
@@ -157,7 +157,14 @@ export class Trainer {
         callMs: deadlines.callSeconds * 1000,
         stallMs: deadlines.stallSeconds * 1000,
         ...(gradientCodec
-          ? { encoder: new GradientEncoder(engine, gradientCodec, engineModel.layout.trainableLength) }
+          ? {
+              encoder: new GradientEncoder(
+                engine,
+                gradientCodec,
+                engineModel.layout.trainableLength,
+                optimizer,
+              ),
+            }
           : {}),
         delay: { maxMs: testing.delayMs, seed: testing.delaySeed },
         trace: this.#trace,

@@ -33,6 +33,14 @@ double ratio_of(const Napi::Value& value) {
   return ratio;
 }
 
+/// Of what was kept; undefined is 1.
+double factor_of(const Napi::Value& value) {
+  if (value.IsUndefined()) return 1;
+  const double factor = number_of(value, "factor");
+  if (!(factor >= 0)) refuse("factor", "a number from 0 on");
+  return factor;
+}
+
 struct Range {
   std::int64_t from, to;
   std::int64_t count() const { return to - from; }
@@ -74,7 +82,8 @@ std::span<const std::byte> wire_of(const Napi::Value& value) {
 
 Napi::Function Encoder::define(Napi::Env env) {
   return DefineClass(env, "Encoder",
-                     {InstanceMethod("encode", &Encoder::encode), InstanceMethod("flush", &Encoder::flush)});
+                     {InstanceMethod("accelerate", &Encoder::accelerate),
+                      InstanceMethod("encode", &Encoder::encode), InstanceMethod("flush", &Encoder::flush)});
 }
 
 Encoder::Encoder(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Encoder>(info) {
@@ -97,14 +106,25 @@ Encoder::Encoder(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Encoder>(inf
   });
 }
 
+Napi::Value Encoder::accelerate(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const FloatView gradients = floats_of(info[0], "gradients");
+    const auto length = static_cast<std::size_t>(encoder_->length());
+    const Range range = range_of(info[1], info[2], std::min(gradients.length, length));
+    encoder_->accelerate(gradients.data, range.from, range.to, factor_of(info[3]));
+    return info.Env().Undefined();
+  });
+}
+
 Napi::Value Encoder::encode(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const FloatView gradients = floats_of(info[0], "gradients");
     const auto length = static_cast<std::size_t>(encoder_->length());
     const Range range = range_of(info[1], info[2], std::min(gradients.length, length));
-    const double ratio = ratio_of(info[4]);
-    const auto wire = room_of(info[3], lepton::encoded_bytes(encoder_->spec().kind, range.count(), ratio));
-    const std::size_t written = encoder_->encode(gradients.data, range.from, range.to, ratio, wire);
+    const EncodeOptions options{.ratio = ratio_of(info[4]), .factor = factor_of(info[5])};
+    const auto wire =
+        room_of(info[3], lepton::encoded_bytes(encoder_->spec().kind, range.count(), options.ratio));
+    const std::size_t written = encoder_->encode(gradients.data, range.from, range.to, options, wire);
     return Napi::Number::New(info.Env(), static_cast<double>(written));
   });
 }
@@ -115,7 +135,7 @@ Napi::Value Encoder::flush(const Napi::CallbackInfo& info) {
     const auto length = static_cast<std::size_t>(encoder_->length());
     const Range range = range_of(info[1], info[2], std::min(gradients.length, length));
     const auto wire = room_of(info[3], static_cast<std::size_t>(range.count()) * sizeof(float));
-    encoder_->flush(gradients.data, range.from, range.to, wire);
+    encoder_->flush(gradients.data, range.from, range.to, factor_of(info[4]), wire);
     return info.Env().Undefined();
   });
 }

@@ -17,9 +17,11 @@ class Encoder : public Napi::ObjectWrap<Encoder> {
   explicit Encoder(const Napi::CallbackInfo& info);
 
  private:
-  /// encode(gradients, from, to, wire, ratio?) -> bytes written
+  /// accelerate(gradients, from, to, factor?)
+  Napi::Value accelerate(const Napi::CallbackInfo& info);
+  /// encode(gradients, from, to, wire, ratio?, factor?) -> bytes written
   Napi::Value encode(const Napi::CallbackInfo& info);
-  /// flush(gradients, from, to, wire)
+  /// flush(gradients, from, to, wire, factor?)
   Napi::Value flush(const Napi::CallbackInfo& info);
 
   std::unique_ptr<lepton::Encoder> encoder_;

@@ -23,7 +23,7 @@ std::int64_t blocks_of(std::int64_t count, std::int64_t block) { return (count +
 
 /// Answers the bytes written.
 std::size_t encode(CodecKind kind, Feedback feedback, const Source& source, std::int64_t count,
-                   const codec::top_k::Choice& choice, std::span<std::byte> wire) {
+                   std::int64_t most, std::span<std::byte> wire) {
   if (count == 0) return 0;
   std::size_t written = encoded_bytes(kind, count, 0);
   bool finite = true;
@@ -38,7 +38,7 @@ std::size_t encode(CodecKind kind, Feedback feedback, const Source& source, std:
       finite = codec::one_bit::encode(feedback, source, count, wire.data());
       break;
     case CodecKind::kTopK:
-      written = codec::top_k::encode(feedback, source, count, choice, wire.data());
+      written = codec::top_k::encode(feedback, source, count, most, wire.data());
       finite = written > 0;
       break;
   }
@@ -140,41 +140,42 @@ void decode_accumulate(CodecKind kind, std::span<const std::byte> wire, float we
 std::size_t encode_difference(CodecKind kind, const float* values, const float* view, float* next_view,
                               std::int64_t count, double ratio, std::span<std::byte> wire) {
   const Source source{.values = values, .kept = view, .next = next_view};
-  return encode(kind, Feedback::kView, source, count, {.most = most_of(count, ratio)}, wire);
+  return encode(kind, Feedback::kView, source, count, most_of(count, ratio), wire);
 }
 
 Encoder::Encoder(const CodecSpec& spec, std::int64_t length) : spec_(spec), length_(length) {
   if (spec.kind != CodecKind::kBfloat16) residual_ = zeros(length);
-  if (spec.kind == CodecKind::kTopK && spec.momentum != 0) velocity_ = zeros(length);
+  if (spec.momentum != 0) velocity_ = zeros(length);
 }
 
-std::size_t Encoder::encode(const float* gradients, std::int64_t from, std::int64_t to, double ratio,
-                            std::span<std::byte> wire) {
+void Encoder::accelerate(float* gradients, std::int64_t from, std::int64_t to, double factor) {
+  if (velocity_ == nullptr) return;
+  const auto share = static_cast<float>(spec_.momentum * factor);
+  codec::accelerate(share, floats(velocity_) + from, gradients + from, to - from);
+}
+
+std::size_t Encoder::encode(const float* gradients, std::int64_t from, std::int64_t to,
+                            const EncodeOptions& options, std::span<std::byte> wire) {
   const std::int64_t count = to - from;
   float* residual = residual_ == nullptr ? nullptr : floats(residual_) + from;
-  const Source source{.values = gradients + from, .kept = residual, .next = residual};
-  const codec::top_k::Choice choice{.most = most_of(count, ratio),
-                                    .velocity = velocity_ == nullptr ? nullptr : floats(velocity_) + from,
-                                    .momentum = static_cast<float>(spec_.momentum)};
+  const Source source{.values = gradients + from,
+                      .kept = residual,
+                      .next = residual,
+                      .factor = static_cast<float>(options.factor)};
   const Feedback feedback = residual == nullptr ? Feedback::kNone : Feedback::kResidual;
-  return lepton::encode(spec_.kind, feedback, source, count, choice, wire);
+  return lepton::encode(spec_.kind, feedback, source, count, most_of(count, options.ratio), wire);
 }
 
-void Encoder::flush(const float* gradients, std::int64_t from, std::int64_t to, std::span<std::byte> wire) {
-  const auto momentum = static_cast<float>(spec_.momentum);
+void Encoder::flush(const float* gradients, std::int64_t from, std::int64_t to, double factor,
+                    std::span<std::byte> wire) {
+  float* residual = floats(residual_);
   for (std::int64_t i = from; i < to; ++i) {
-    float step = gradients[i];
-    if (velocity_ != nullptr) {
-      float& velocity = floats(velocity_)[i];
-      step = momentum * velocity + step;
-      velocity = 0;
+    float value = gradients[i];
+    if (residual != nullptr) {
+      value += static_cast<float>(factor) * residual[i];
+      residual[i] = 0;
     }
-    if (residual_ != nullptr) {
-      float& residual = floats(residual_)[i];
-      step = residual + step;
-      residual = 0;
-    }
-    codec::store(wire.data(), i - from, step);
+    codec::store(wire.data(), i - from, value);
   }
 }
 

@@ -16,8 +16,15 @@ enum class CodecKind : std::uint8_t { kBfloat16, kInt8, kOneBit, kTopK };
 
 struct CodecSpec {
   CodecKind kind = CodecKind::kBfloat16;
-  /// topK: of the velocity that takes the place of the optimizer's momentum. 0: no velocity.
+  /// Of the velocity that takes the place of the optimizer's momentum. 0: no velocity.
   double momentum = 0;
+};
+
+struct EncodeOptions {
+  /// topK: share of the values that is sent.
+  double ratio = 1;
+  /// What the residual is multiplied by before values are added to it.
+  double factor = 1;
 };
 
 /// Room that `count` encoded values need at most; for all but topK exactly. `ratio` (topK): share of the
@@ -52,12 +59,17 @@ class Encoder {
   const std::shared_ptr<AlignedBuffer>& residual() const { return residual_; }
   const std::shared_ptr<AlignedBuffer>& velocity() const { return velocity_; }
 
+  /// Momentum before the codec (momentum correction, DGC section 3.1): elements [from, to) of the velocity
+  /// become momentum * factor * velocity + gradients, and so do the gradients. Without a velocity nothing
+  /// happens.
+  void accelerate(float* gradients, std::int64_t from, std::int64_t to, double factor);
   /// Elements [from, to) of `gradients`; answers the bytes written. `wire` has room for encoded_bytes. Throws
   /// EngineError ENGINE_NOT_FINITE; the residual of the range is of no use then.
-  std::size_t encode(const float* gradients, std::int64_t from, std::int64_t to, double ratio,
+  std::size_t encode(const float* gradients, std::int64_t from, std::int64_t to, const EncodeOptions& options,
                      std::span<std::byte> wire);
-  /// wire = gradients + residual in full precision, 4 bytes a value; nothing is kept.
-  void flush(const float* gradients, std::int64_t from, std::int64_t to, std::span<std::byte> wire);
+  /// wire = gradients + factor * residual in full precision, 4 bytes a value; the residual is 0 then.
+  void flush(const float* gradients, std::int64_t from, std::int64_t to, double factor,
+             std::span<std::byte> wire);
 
  private:
   CodecSpec spec_;

@@ -9,7 +9,7 @@ namespace lepton::codec {
 
 enum class Feedback : std::uint8_t {
   kNone,      // values as they are; what is lost is lost
-  kResidual,  // values + kept; `next` = that - decoded
+  kResidual,  // values + kept * factor; `next` = that - decoded
   kView,      // values - kept, where `kept` is what receivers have; `next` = kept + decoded
 };
 
@@ -18,11 +18,12 @@ struct Source {
   const float* values = nullptr;
   const float* kept = nullptr;
   float* next = nullptr;
+  float factor = 1;  // of a residual
 };
 
 template <Feedback kFeedback>
 inline float wanted(const Source& source, std::int64_t i) {
-  if constexpr (kFeedback == Feedback::kResidual) return source.values[i] + source.kept[i];
+  if constexpr (kFeedback == Feedback::kResidual) return source.values[i] + source.factor * source.kept[i];
   if constexpr (kFeedback == Feedback::kView) return source.values[i] - source.kept[i];
   return source.values[i];
 }

@@ -12,6 +12,9 @@ namespace lepton::codec {
 // Encoders answer false when a value is not finite (or would not be when decoded): what they have written is
 // then of no use. `well_formed` looks at everything that can be wrong but the length; decoders trust it.
 
+/// velocity = share * velocity + values, and so do the values become.
+void accelerate(float share, float* velocity, float* values, std::int64_t count);
+
 /// The upper half of a float, rounded to nearest even. 2 bytes a value.
 namespace bfloat16 {
 bool encode(Feedback feedback, const Source& source, std::int64_t count, std::byte* wire);
@@ -44,15 +47,11 @@ void accumulate(const std::byte* wire, std::int64_t count, float weight, float* 
 /// in the block, rising (16 bits each); then their values as floats.
 namespace top_k {
 constexpr std::int64_t kBlock = 65536;
-struct Choice {
-  std::int64_t most = 0;      // values, at most, of those that are not 0
-  float* velocity = nullptr;  // with a residual: momentum correction, see Encoder
-  float momentum = 0;
-};
-/// Writes at most capacity(count, most) bytes and answers how many, or 0 for a value that is not finite.
+/// Writes at most `most` of the values that are not 0, so capacity(count, most) bytes at most, and answers
+/// how many bytes, or 0 for a value that is not finite.
 /// Chooses exactly among those that pass a guessed threshold; of equal magnitudes the first come first.
 /// Without feedback or with a residual, `next` may be `kept`.
-std::size_t encode(Feedback feedback, const Source& source, std::int64_t count, const Choice& choice,
+std::size_t encode(Feedback feedback, const Source& source, std::int64_t count, std::int64_t most,
                    std::byte* wire);
 std::size_t capacity(std::int64_t count, std::int64_t most);
 /// Looks at the length too.

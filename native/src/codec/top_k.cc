@@ -28,17 +28,8 @@ inline Key key_of(std::uint32_t size, std::int64_t place) {
 inline std::int64_t place_of(Key key) { return ~static_cast<std::uint32_t>(key); }
 inline std::uint32_t size_of(Key key) { return static_cast<std::uint32_t>(key >> 32); }
 
-/// With velocity: v = momentum * v + gradient, and that is what the residual takes.
-LEPTON_CLONES void gather(const float* values, float momentum, float* velocity, float* residual,
-                          std::int64_t count) {
-  if (velocity == nullptr) {
-    for (std::int64_t i = 0; i < count; ++i) residual[i] += values[i];
-    return;
-  }
-  for (std::int64_t i = 0; i < count; ++i) {
-    velocity[i] = momentum * velocity[i] + values[i];
-    residual[i] += velocity[i];
-  }
+LEPTON_CLONES void gather(const float* values, float factor, float* residual, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) residual[i] = values[i] + factor * residual[i];
 }
 
 /// Bit i: |values[i] - without[i]| (`without` may be null) is at least `threshold`, an integer as `magnitude`
@@ -174,21 +165,21 @@ std::size_t capacity(std::int64_t count, std::int64_t most) {
          static_cast<std::size_t>(std::min(most, count) * kEntry);
 }
 
-std::size_t encode(Feedback feedback, const Source& source, std::int64_t count, const Choice& choice,
+std::size_t encode(Feedback feedback, const Source& source, std::int64_t count, std::int64_t most,
                    std::byte* wire) {
-  Largest largest(choice.most);
+  Largest largest(most);
   const float* values = source.values;
   if (feedback == Feedback::kView) {
-    const auto threshold = threshold_of<true>(values, source.kept, count, choice.most);
+    const auto threshold = threshold_of<true>(values, source.kept, count, most);
     scan_difference(values, source.kept, count, threshold, largest);
     if (source.next != source.kept) std::copy_n(source.kept, count, source.next);
   } else {
     if (feedback == Feedback::kResidual) {
       if (source.next != source.kept) std::copy_n(source.kept, count, source.next);
-      gather(values, choice.momentum, choice.velocity, source.next, count);
+      gather(values, source.factor, source.next, count);
       values = source.next;
     }
-    scan_values(values, count, threshold_of<false>(values, nullptr, count, choice.most), largest);
+    scan_values(values, count, threshold_of<false>(values, nullptr, count, most), largest);
   }
   const std::vector<Key>& chosen = largest.finish();
   const std::int64_t blocks = blocks_of(count);
@@ -207,7 +198,6 @@ std::size_t encode(Feedback feedback, const Source& source, std::int64_t count, 
     finite &= size_of(chosen[e]) < kInfinity;
     if (feedback == Feedback::kView) source.next[i] = source.kept[i] + value;
     if (feedback == Feedback::kResidual) source.next[i] = 0;
-    if (choice.velocity != nullptr) choice.velocity[i] = 0;
   }
   for (std::int64_t block = 0; block < blocks; ++block)
     store(wire, block, counts[static_cast<std::size_t>(block)]);

@@ -25,6 +25,12 @@ const CASES: readonly (readonly [string, string, unknown, string?])[] = [
   ['two codecs', 'exchange', { gradientCodec: { int8: {}, topK: {} } }, 'exactly one of bfloat16, int8'],
   ['a codec', 'exchange', { gradientCodec: { topK: { ratio: 0.001 } } }],
   ['momentum before the choice', 'exchange', { gradientCodec: { topK: { momentum: 0.9 } } }],
+  [
+    'momentum of local steps',
+    'exchange',
+    { consistency: { mode: 'localSteps' }, gradientCodec: { oneBit: { momentum: 0.9 } } },
+    'expected momentum of gradientCodec only with',
+  ],
   ['data from nowhere', 'data', undefined, 'expected data'],
   [
     'both kinds of evaluation',
@@ -46,6 +52,33 @@ const CASES: readonly (readonly [string, string, unknown, string?])[] = [
   ['labels without features', 'data.train', { ...npz, labels: 'y' }, 'labels needs features'],
   ['coarse labels', 'data.train', { format: 'cifar100', uri: '/data', labels: 'coarse' }],
 ];
+
+/** Optimizers, and whether workers may have the momentum. */
+const MOMENTS = [
+  [{ sgd: {} }, true],
+  [{ sgd: { momentum: 0.9 } }, false],
+  [{ rmsprop: {} }, true],
+  [{ rmsprop: { momentum: 0.5 } }, false],
+  [{ adam: { beta1: 0 } }, true],
+  [{ adam: {} }, false],
+  [{ adamW: { beta1: 0 } }, true],
+  [{ adamW: {} }, false],
+] as const;
+
+for (const [optimizer, once] of MOMENTS)
+  for (const codec of ['oneBit', 'topK'])
+    test(`momentum of ${codec} and ${JSON.stringify(optimizer)}: ${once ? 'accepted' : 'refused'} by both`, () => {
+      const job = changed('exchange', { gradientCodec: { [codec]: { momentum: 0.9 } } });
+      (job['spec'] as { training: { optimizer: unknown } }).training.optimizer = optimizer;
+      const parsed = leptonJobSchema.safeParse(job);
+      const answer = admit(leptonJobStructural(), job);
+      assert.equal(parsed.success, once, parsed.error?.message);
+      if (once) assert.deepEqual(answer, { stored: parsed.data });
+      else
+        assert.ok(
+          'problems' in answer && answer.problems.join().includes('expected momentum of gradientCodec'),
+        );
+    });
 
 for (const [what, path, value, message] of CASES) {
   test(`${what}: ${message === undefined ? 'accepted' : 'refused'} by zod and by the API server`, () => {

@@ -201,31 +201,48 @@ test('topK: never more than asked for, and nearly as many, whatever the values a
   }
 });
 
-test('topK with momentum: a velocity is sent and forgotten where it was sent', () => {
-  const [count, momentum, ratio] = [3000, 0.9, 0.02];
+test('momentum: gradients become velocities in place, in the range alone, and stay so in the encoder', () => {
+  const [count, from, to, momentum, factor] = [3000, 5, 2990, 0.9, 1.25];
   const random = new Random(7);
-  const encoder = engine.createEncoder({ codec: 'topK', momentum }, count);
-  let [velocity, residual] = [new Float32Array(count), new Float32Array(count)];
-  for (let step = 0; step < 10; step++) {
-    const values = Float32Array.from({ length: count }, () => random.normal());
-    const wire = new Uint8Array(engine.encodedBytes('topK', count, ratio));
-    const written = encoder.encode(values, 0, count, wire, ratio);
-    velocity = velocity.map((v, i) => f32(f32(f32(momentum) * v) + values[i]!));
-    residual = residual.map((r, i) => r + velocity[i]!);
-    const bytes = plainCodecs.topK.encode(Array.from(residual), ratio);
-    assert.deepEqual(wire.subarray(0, written), bytes);
-    const sent = plainCodecs.topK.decode(viewOf(bytes), count);
-    velocity = velocity.map((v, i) => (sent[i] === 0 ? v : 0));
-    residual = residual.map((r, i) => (sent[i] === 0 ? r : 0));
+  const encoder = engine.createEncoder({ codec: 'oneBit', momentum }, count);
+  const velocity = new Float32Array(count);
+  for (let step = 0; step < 3; step++) {
+    const given = Float32Array.from({ length: count }, () => random.normal());
+    const values = given.slice();
+    encoder.accelerate(values, from, to, factor);
+    for (let i = from; i < to; i++) velocity[i] = f32(f32(f32(momentum * factor) * velocity[i]!) + given[i]!);
     assert.deepEqual(encoder.velocity, velocity);
-    assert.deepEqual(encoder.residual, residual);
+    assert.deepEqual(
+      values,
+      given.map((value, i) => (i < from || i >= to ? value : velocity[i]!)),
+    );
+    encoder.encode(values, 0, count, new Uint8Array(engine.encodedBytes('oneBit', count)));
+    assert.deepEqual(encoder.velocity, velocity);
   }
-  const wire = new Uint8Array(4 * count);
-  const expected = residual.map((r, i) => r + f32(f32(momentum) * velocity[i]!));
-  encoder.flush(new Float32Array(count), 0, count, wire);
-  assert.deepEqual(new Float32Array(wire.buffer), expected);
-  assert.ok(encoder.velocity?.every((value) => value === 0));
+  const plain = Float32Array.of(1, 2);
+  engine.createEncoder({ codec: 'int8' }, 2).accelerate(plain, 0, 2);
+  assert.deepEqual(plain, Float32Array.of(1, 2));
 });
+
+for (const codec of ['int8', 'oneBit', 'topK'] as const)
+  test(`${codec}: what was kept counts by the factor, coded and flushed`, () => {
+    const [count, factor] = [5000, 0.3];
+    const random = new Random(8, codec);
+    const encoder = engine.createEncoder({ codec }, count);
+    const wire = new Uint8Array(4 * count);
+    encoder.encode(gradients(random, count), 0, count, wire, 0.1);
+    for (const way of ['coded', 'flushed']) {
+      const values = gradients(random, count);
+      const wanted = values.map((value, i) => value + f32(f32(factor) * encoder.residual![i]!));
+      if (way === 'coded') {
+        const written = encoder.encode(values, 0, count, wire, 0.1, factor);
+        assert.deepEqual(wire.subarray(0, written), plainCodecs[codec].encode(Array.from(wanted), 0.1));
+      } else {
+        encoder.flush(values, 0, count, wire, factor);
+        assert.deepEqual(new Float32Array(wire.buffer), wanted);
+      }
+    }
+  });
 
 test('codecs: wrong arguments are refused', () => {
   const values = new Float32Array(100);
@@ -244,6 +261,9 @@ test('codecs: wrong arguments are refused', () => {
     () => encode(values, 0, 100, new Uint8Array(10), 1),
     () => encode(values, 60, 50, wire, 1),
     () => encode(values, 0, 100, wire, 1.5),
+    () => encode(values, 0, 100, wire, 1, -1),
+    () => encoder.accelerate(values, 0, 101),
+    () => encoder.accelerate(values, 0, 100, Number.NaN),
     () => encode([1, 2], 0, 2, wire, 1),
     () => flush(values, 0, 100, new Uint8Array(399)),
     () => loose['encodeDifference']!('int8', values, values, new Float32Array(99), 0, 100, wire),

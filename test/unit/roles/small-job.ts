@@ -26,6 +26,7 @@ export interface SmallJob {
   readonly clipNorm?: number;
   /** Parameters of the kernel; default WIDTH. */
   readonly width?: number;
+  /** With momentum, it takes the place of the optimizer's. */
   readonly gradientCodec?: GradientCodec;
   readonly consistency?: ConsistencyChoice;
   readonly testing?: RoleConfigInput['testing'];
@@ -130,7 +131,7 @@ export function workloadOf(job: SmallJob): Workload {
     batchSize,
     epochs,
     consistency: consistencyOf(job.consistency ?? {}),
-    optimizer: { optimizer: 'sgd', momentum: 0.9, nesterov: false },
+    optimizer: { optimizer: 'sgd', momentum: gradientCodec?.momentum ? 0 : 0.9, nesterov: false },
     ...(gradientCodec ? { gradientCodec } : {}),
     clip: clipNorm === undefined ? {} : { norm: clipNorm },
     metrics: [{ name: 'predicted', total: ([output]) => output!.reduce((sum, value) => sum + value, 0) }],
