@@ -24,22 +24,45 @@ export function testEveryOrder<S, E>(sizes: readonly S[], begin: (size: S) => Wo
     });
 }
 
+/** An event after those before it. */
+interface Path<E> {
+  readonly before: Path<E> | undefined;
+  readonly event: E;
+}
+
 function explore<E>(begin: () => World<E>): { states: number; ends: number } {
   const seen = new Set<string>();
-  const paths: E[][] = [[]];
+  const paths: (Path<E> | undefined)[] = [undefined];
   let ends = 0;
-  for (let path = paths.pop(); path; path = paths.pop()) {
-    const world = begin();
-    for (const event of path) world.happen(event);
-    const key = world.key();
-    if (seen.has(key)) continue;
-    seen.add(key);
-    const due = world.due();
-    if (due.length === 0) {
-      world.assertEnded();
-      ends++;
+  while (paths.length > 0) {
+    let path = paths.pop();
+    try {
+      const world = begin();
+      for (const event of eventsOf(path)) world.happen(event);
+      // One of the events that can follow happens in place, so that the way to it need not be gone again.
+      for (let key = world.key(); !seen.has(key); key = world.key()) {
+        seen.add(key);
+        const due = world.due();
+        if (due.length === 0) {
+          world.assertEnded();
+          ends++;
+        }
+        const [next, ...others] = [...due, ...world.faults()];
+        for (const event of others) paths.push({ before: path, event });
+        if (next === undefined) break;
+        path = { before: path, event: next };
+        world.happen(next);
+      }
+    } catch (cause) {
+      const events = eventsOf(path).map((event) => JSON.stringify(event));
+      throw new Error(`after\n${events.join('\n')}`, { cause });
     }
-    for (const event of [...due, ...world.faults()]) paths.push([...path, event]);
   }
   return { states: seen.size, ends };
+}
+
+function eventsOf<E>(path: Path<E> | undefined): E[] {
+  const events: E[] = [];
+  for (let at = path; at; at = at.before) events.push(at.event);
+  return events.reverse();
 }
