@@ -1,5 +1,6 @@
-// A worker's view of the parameters: which chunks of which step have come, when the next step may begin. No payloads.
-// The worker keeps two versions, that of step s in place s mod 2: what belongs to the next step is written while this one computes.
+// A worker's view of the parameters: which chunks of which step have come, when the next step may begin, and where a step does without
+// the slowest workers, when one of them goes on where the others are. No payloads. The worker keeps two versions, that of step s in
+// place s mod 2: what belongs to the next step is written while this one computes.
 
 /** What the coordinator says with the begin of a step. */
 export type Directive = 'train' | 'evaluate' | 'finish' | 'stop';
@@ -23,9 +24,13 @@ export type GatherMessage =
   | { readonly kind: 'chunk'; readonly chunk: number; readonly step: number }
   /** Step `step` may begin as far as the coordinator is concerned. */
   | ({ readonly kind: 'begin' } & Begun)
+  /** The worker does what is ready: it goes nowhere else before `computed` or `passed`. */
+  | { readonly kind: 'taken' }
   /** The engine starts to compute: parameters must stay as they are until `computed`. */
   | { readonly kind: 'computing' }
   | { readonly kind: 'computed' }
+  /** What was ready is done without computing. */
+  | { readonly kind: 'passed' }
   /** A later step than the target is collected. */
   | { readonly kind: 'skip'; readonly to: number };
 
@@ -35,11 +40,24 @@ export type GatherEffect =
   /** All parameters of `step` are in place. */
   | { readonly kind: 'gathered'; readonly step: number }
   /** And nothing else is in the way. */
-  | ({ readonly kind: 'ready' } & Begun);
+  | ({ readonly kind: 'ready' } & Begun)
+  /** Ask all servers for what they have now. */
+  | { readonly kind: 'refresh'; readonly step: number };
+
+export interface GatherOptions {
+  /** Of all servers. */
+  readonly chunks: number;
+  /** Whose parameters are collected first. */
+  readonly step: number;
+  /** Steps do without the slowest workers, which this one may be. */
+  readonly byQuorum?: boolean;
+}
 
 export class Gather {
-  readonly #chunks: number;
+  readonly #options: GatherOptions;
   #target: number;
+  /** From `taken` until it is done. */
+  #busy = false;
   #computing = false;
   /** Step -> chunks that are written; only `target` and the one after it occur. */
   readonly #written = new Map<number, Set<number>>();
@@ -48,11 +66,11 @@ export class Gather {
   #missed = -1;
   #gathered = false;
   #announced = false;
+  #ready: Begun | undefined;
 
-  /** Collects the parameters of `step`, then of the steps after it. */
-  constructor(chunks: number, step: number) {
-    this.#chunks = chunks;
-    this.#target = step;
+  constructor(options: GatherOptions) {
+    this.#options = options;
+    this.#target = options.step;
   }
 
   /** The step whose parameters are collected. */
@@ -60,11 +78,14 @@ export class Gather {
     return this.#target;
   }
 
-  /** True once where something came for which there was no place: it has to be asked for, as it will be collected. */
-  takeMissed(): boolean {
-    const missed = this.#missed >= this.#target;
-    this.#missed = -1;
-    return missed;
+  /** Announced and not begun; undefined again where this worker goes on elsewhere. */
+  get ready(): Begun | undefined {
+    return this.#ready;
+  }
+
+  /** The others have done without this worker's part of the step: nobody looks at it any more. */
+  isOvertaken(step: number): boolean {
+    return this.#options.byQuorum === true && (this.#begun?.step ?? step) > step;
   }
 
   step(message: GatherMessage): GatherEffect[] {
@@ -73,13 +94,20 @@ export class Gather {
         return this.#chunk(message.chunk, message.step);
       case 'begin':
         return this.#begin(message);
+      case 'taken':
+        this.#busy = true;
+        return [];
       case 'computing':
         this.#moveTo(this.#target + 1);
         this.#computing = true;
         return [];
       case 'computed':
         this.#computing = false;
-        return this.#maybeReady();
+        return this.#goOn();
+      case 'passed':
+        // The next step may have begun already.
+        if (this.#ready?.directive === 'evaluate') this.#ready = undefined;
+        return this.#goOn();
       case 'skip':
         this.#moveTo(message.to);
         return this.#maybeReady();
@@ -91,6 +119,23 @@ export class Gather {
     this.#target = step;
     this.#gathered = false;
     this.#announced = false;
+    this.#ready = undefined;
+  }
+
+  #goOn(): GatherEffect[] {
+    this.#busy = false;
+    return [...this.#catchUp(), ...this.#maybeReady()];
+  }
+
+  /** Whoever is not waited for goes on where the others are, and asks for what came when there was no place for it. */
+  #catchUp(): GatherEffect[] {
+    if (!this.#options.byQuorum || this.#busy) return [];
+    const newest = this.#begun?.step ?? this.#target;
+    const isBehind = newest > this.#target;
+    if (isBehind) this.#moveTo(newest);
+    const missed = this.#missed >= this.#target;
+    this.#missed = -1;
+    return isBehind || missed ? [{ kind: 'refresh', step: this.#target }] : [];
   }
 
   /** The newest counts; of one step, what was said last. */
@@ -103,14 +148,14 @@ export class Gather {
       return [];
     if (begun.step === known?.step) this.#announced = false;
     this.#begun = begun;
-    return this.#maybeReady();
+    return [...this.#catchUp(), ...this.#maybeReady()];
   }
 
   #chunk(chunk: number, step: number): GatherEffect[] {
     // While a step computes, the version after the target would lie where the engine reads.
     const newest = this.#computing ? this.#target : this.#target + 1;
     if (step > newest) this.#missed = step;
-    if (chunk < 0 || chunk >= this.#chunks || step < this.#target || step > newest) return [];
+    if (chunk < 0 || chunk >= this.#options.chunks || step < this.#target || step > newest) return [];
     const written = this.#written.get(step) ?? new Set<number>();
     this.#written.set(step, written);
     if (written.has(chunk)) return [];
@@ -120,19 +165,20 @@ export class Gather {
 
   #maybeReady(): GatherEffect[] {
     const written = this.#written.get(this.#target)?.size ?? 0;
-    if (this.#computing || written < this.#chunks) return [];
+    if (this.#computing || written < this.#options.chunks) return [];
     const gathered: GatherEffect[] = this.#gathered ? [] : [{ kind: 'gathered', step: this.#target }];
     this.#gathered = true;
-    return [...gathered, ...this.#ready()];
+    return [...gathered, ...this.#announce()];
   }
 
-  #ready(): GatherEffect[] {
+  #announce(): GatherEffect[] {
     const begun = this.#begun;
     if (this.#announced || !begun || begun.step < this.#target) return [];
     this.#announced = true;
-    // A later step has begun elsewhere, so this one was to be trained.
-    if (begun.step !== this.#target) return [{ kind: 'ready', step: this.#target, directive: 'train' }];
     const { step, directive, shares } = begun;
-    return [{ kind: 'ready', step, directive, ...(shares ? { shares } : {}) }];
+    // Where a later step has begun elsewhere, this one was to be trained.
+    if (step !== this.#target) this.#ready = { step: this.#target, directive: 'train' };
+    else this.#ready = { step, directive, ...(shares ? { shares } : {}) };
+    return [{ kind: 'ready', ...this.#ready }];
   }
 }

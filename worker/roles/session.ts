@@ -47,11 +47,6 @@ export class Session {
   readonly #turns: Turns | undefined;
   /** Of a batch whose gradients are pushed and not yet all answered. */
   #record: PushMessage | undefined;
-  /** From when it is told that parameters are ready until it has computed: they stay where they are. */
-  #busy = false;
-  /** The newest step that may begin, as far as is known. */
-  #begun = 0;
-  #ready: Ready | undefined;
   #waiting: PromiseWithResolvers<Ready> | undefined;
   #failure: RuntimeError | undefined;
   /** Nothing is to be trained any more: only server 0, which says when the job is over, is still listened to. */
@@ -90,7 +85,11 @@ export class Session {
     this.#trainable = this.#chunks.filter(({ state }) => !state).length;
     this.#owners = ownersOf(options);
     if (options.meeting === 'byLease') this.#turns = new Turns(step);
-    this.#gather = new Gather(this.#chunks.length, this.#turns ? 0 : step);
+    this.#gather = new Gather({
+      chunks: this.#chunks.length,
+      step: this.#turns ? 0 : step,
+      byQuorum: options.meeting === 'byQuorum',
+    });
   }
 
   /** Where a worker has to ask for parameters, it asks when it knows what for. */
@@ -112,10 +111,8 @@ export class Session {
   /** Resolves when the parameters of the next step are in place and it may begin. Rejects when the session has failed. */
   async ready(): Promise<Ready> {
     if (this.#failure) throw this.#failure;
-    if (this.#ready) {
-      this.#busy = true;
-      return this.#ready;
-    }
+    const { ready } = this.#gather;
+    if (ready) return this.#take(ready);
     this.#waiting = Promise.withResolvers<Ready>();
     this.#lastHeardMs = performance.now();
     const watchdog = setInterval(() => {
@@ -134,6 +131,11 @@ export class Session {
       clearInterval(watchdog);
       this.#waiting = undefined;
     }
+  }
+
+  #take(begun: Begun): Ready {
+    this.#apply({ kind: 'taken' });
+    return { ...begun, ...this.#turns?.current, version: begun.step };
   }
 
   /**
@@ -166,7 +168,6 @@ export class Session {
 
   /** The engine begins to compute: parameters that come from now on are the next step's. */
   computing(): void {
-    this.#ready = undefined;
     this.#pushedFrom = this.#trainable;
     this.#turns?.computing();
     this.#apply({ kind: 'computing' });
@@ -174,22 +175,17 @@ export class Session {
 
   /** What was ready is done without computing: the next is waited for. */
   passed(): void {
-    // The next step may have begun already.
-    if (this.#ready?.directive === 'evaluate') this.#ready = undefined;
-    this.#busy = false;
+    this.#apply({ kind: 'passed' });
     this.#turn(this.#turns?.over() ?? []);
-    this.#catchUp();
   }
 
   /** The others have done without this worker's part of the step: nobody looks at it any more. */
   isOvertaken(step: number): boolean {
-    return this.#options.meeting === 'byQuorum' && this.#begun > step;
+    return this.#gather.isOvertaken(step);
   }
 
   computed(): void {
-    this.#busy = false;
     this.#apply({ kind: 'computed' });
-    this.#catchUp();
   }
 
   /** Pushes every chunk of gradients that lies in [from, trainableLength) and was not pushed yet. */
@@ -298,9 +294,7 @@ export class Session {
       this.#turn(this.#turns.told(begun));
       return;
     }
-    this.#begun = Math.max(this.#begun, begun.step);
     this.#apply({ kind: 'begin', ...begun });
-    this.#catchUp();
   }
 
   #turn(effects: readonly TurnEffect[]): void {
@@ -317,17 +311,6 @@ export class Session {
     const { epoch, rank } = this.#options;
     for (const { write } of this.#pushes.values())
       write({ message: { epoch, rank, step, refresh: {}, data: NO_DATA } });
-  }
-
-  /** Whoever is not waited for goes on where the others are. */
-  #catchUp(): void {
-    if (this.#options.meeting !== 'byQuorum' || this.#busy) return;
-    const isBehind = this.#begun > this.#gather.target;
-    if (isBehind) {
-      this.#ready = undefined;
-      this.#apply({ kind: 'skip', to: this.#begun });
-    }
-    if (this.#gather.takeMissed() || isBehind) this.#refresh(this.#begun);
   }
 
   #received(step: number, parameters: Parameters, data: Uint8Array): void {
@@ -357,11 +340,12 @@ export class Session {
         if (this.#pullsSinceMs !== undefined)
           this.#options.trace.span('pull', effect.step, this.#pullsSinceMs);
         this.#pullsSinceMs = undefined;
-        this.#ready = { ...effect, ...this.#turns?.current, version: effect.step };
         // The coordinator may end the job as soon as it has this worker's last word.
         this.#finishing = isEnding(effect.directive);
-        this.#busy = this.#waiting !== undefined;
-        this.#waiting?.resolve(this.#ready);
+        if (this.#waiting) this.#waiting.resolve(this.#take(this.#gather.ready!));
+        break;
+      case 'refresh':
+        this.#refresh(effect.step);
         break;
     }
   }

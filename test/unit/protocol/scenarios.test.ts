@@ -34,7 +34,11 @@ const MACHINES: Readonly<Record<string, (number: (key: string) => number) => Mac
     return (message) => exchange.step(message as unknown as ExchangeMessage);
   },
   gather: (number) => {
-    const gather = new Gather(number('chunks'), number('step'));
+    const gather = new Gather({
+      chunks: number('chunks'),
+      step: number('step'),
+      byQuorum: number('byQuorum') === 1,
+    });
     return (message) => gather.step(message as unknown as GatherMessage);
   },
   membership: (number) => {

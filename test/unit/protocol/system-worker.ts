@@ -82,7 +82,7 @@ export class Worker {
       typeof effects === 'string' ? Number.NaN : effects.find((effect) => effect.kind === 'attended')!.step,
     );
     const step = Math.min(begun?.step ?? Number.NaN, ...steps);
-    if (begun && !Number.isNaN(step)) this.#gather = new Gather(job.chunks, step);
+    if (begun && !Number.isNaN(step)) this.#gather = new Gather({ chunks: job.chunks, step });
     const pulled =
       this.#gather &&
       servers.every((server) => typeof server.apply({ kind: 'pull', rank, epoch, step }) !== 'string');
