@@ -26,7 +26,10 @@ export type ExchangeMessage =
   | ({ readonly kind: 'initialize'; readonly chunk: number } & Speaker)
   | ({ readonly kind: 'attend' } & Speaker)
   | ({ readonly kind: 'push' } & Contribution & Speaker)
-  /** Send every chunk at `step`, unless `onRequest`, then every update that concerns the rank as it happens. */
+  /**
+   * Send every chunk at `step`, unless `onRequest`, then every update that concerns the rank as it happens. A step that is gone is
+   * refused; where there are backup workers, chunks are then sent as they are now.
+   */
   | ({ readonly kind: 'pull'; readonly step: number; readonly onRequest?: boolean } & Speaker)
   /** Send every chunk as it is now; where batches are leased, as the answer to `step`. */
   | ({ readonly kind: 'refresh'; readonly step: number } & Speaker)

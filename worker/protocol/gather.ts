@@ -62,6 +62,11 @@ export class Gather {
   /** Step -> chunks that are written; only `target` and the one after it occur. */
   readonly #written = new Map<number, Set<number>>();
   #begun: Begun | undefined;
+  /**
+   * The target may be owed: an older session of this rank has said that it is done, and was lost before all servers had its gradients.
+   * They are waited for, and the others are at the step after it at most.
+   */
+  #mayOwe = true;
   /** The newest step of which something was not written. */
   #missed = -1;
   #gathered = false;
@@ -105,6 +110,8 @@ export class Gather {
         this.#computing = false;
         return this.#goOn();
       case 'passed':
+        // What nobody trains yet, nobody owes.
+        this.#mayOwe = false;
         // The next step may have begun already.
         if (this.#ready?.directive === 'evaluate') this.#ready = undefined;
         return this.#goOn();
@@ -117,6 +124,7 @@ export class Gather {
   #moveTo(step: number): void {
     for (const other of this.#written.keys()) if (other < step) this.#written.delete(other);
     this.#target = step;
+    this.#mayOwe = false;
     this.#gathered = false;
     this.#announced = false;
     this.#ready = undefined;
@@ -131,7 +139,7 @@ export class Gather {
   #catchUp(): GatherEffect[] {
     if (!this.#options.byQuorum || this.#busy) return [];
     const newest = this.#begun?.step ?? this.#target;
-    const isBehind = newest > this.#target;
+    const isBehind = newest > this.#target + (this.#mayOwe ? 1 : 0);
     if (isBehind) this.#moveTo(newest);
     const missed = this.#missed >= this.#target;
     this.#missed = -1;

@@ -174,7 +174,7 @@ export class Rounds implements Order {
     const gone = this.#chunks.find(
       ({ clock }) => step !== clock && (step !== clock - 1 || step < this.#loadedStep),
     );
-    if (gone)
+    if (gone && !this.#options.byQuorum)
       return [
         refuse(
           'STEP_GONE',
@@ -182,7 +182,7 @@ export class Rounds implements Order {
         ),
       ];
     this.listen(rank);
-    return this.#sendFrom(rank, step);
+    return gone ? this.refresh(rank) : this.#sendFrom(rank, step);
   }
 
   listen(rank: number): void {

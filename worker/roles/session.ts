@@ -73,7 +73,6 @@ export class Session {
       session.#pushes.set(server, { outgoing, write });
     }
     for (const server of session.#partners()) session.#pull(server, attended.step);
-    if (options.meeting === 'byQuorum') session.#refresh(attended.step);
     return session;
   }
 
@@ -92,10 +91,10 @@ export class Session {
     });
   }
 
-  /** Where a worker has to ask for parameters, it asks when it knows what for. */
+  /** Where batches are leased, a worker asks for parameters when it knows what for. */
   #pull(server: number, step: number): void {
     const { servers, rank, epoch, meeting } = this.#options;
-    const pull = servers[server]!.pull({ rank, epoch, step, onRequest: meeting !== 'everyStep' });
+    const pull = servers[server]!.pull({ rank, epoch, step, onRequest: meeting === 'byLease' });
     const receive = delayed<PullMessage | 'end'>(
       (message) => (message === 'end' ? this.#ended(server) : this.#receive(message)),
       this.#delay(2 * server + 1),

@@ -29,7 +29,7 @@ const MACHINES: Readonly<Record<string, (number: (key: string) => number) => Mac
       workers: number('workers'),
       chunks,
       clipByNorm: number('clip') === 1,
-      consistency: consistencyOf({}),
+      consistency: consistencyOf({ bulkSynchronous: { backupWorkers: number('backup') } }),
     });
     return (message) => exchange.step(message as unknown as ExchangeMessage);
   },
