@@ -141,7 +141,7 @@ export interface Optimizer {
   advance(next: Float32Array, previous: Float32Array, ranges: readonly Advance[]): number;
 }
 
-/** next[from..to) = previous[from..to), updated with `sum` + all parts in their order. */
+/** next[from..to) = previous[from..to), of which `next` may be the same memory, updated with `sum` + all parts in their order. */
 export interface Advance {
   /** At the places of the parameters; undefined: from zero. */
   readonly sum?: Float32Array | undefined;
@@ -151,10 +151,11 @@ export interface Advance {
   readonly options: UpdateOptions;
 }
 
-/** One worker's part of a sum: `data` holds the little-endian floats of [from, to), at any alignment. */
+/** One worker's part of a sum: `data` holds [from, to), as little-endian floats at any alignment or in a codec. Throws ENGINE_WIRE as `decode`. */
 export interface WeightedPart {
   readonly data: Uint8Array;
   readonly weight: number;
+  readonly codec?: CodecName | undefined;
 }
 
 /** Floats of the engine that are not the JavaScript heap's: zero at first, at the border of a page. */

@@ -1,6 +1,7 @@
 // 64 MiB pushed and pulled at every step, on both transports, while workers are killed, leave and come back: memory of the servers stays
 // flat, no step stands, and no socket, segment or process is left over. Half an hour of it: `make soak`.
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -48,10 +49,11 @@ for (const sharedMemory of [true, false])
       );
       // Buffers of a whole exchange are made when one is first late or repeated: that is warm-up, not growth.
       await disturb(job, 0);
-      const watch = new Watch(servers);
+      using watch = new Watch(servers);
       const happened = await disturb(job, SECONDS);
       await quiet(job);
-      const memory = watch.end();
+      assert.deepEqual(pidsOf(job), servers, `a server has ended by itself:\n${lastWords(job)}`);
+      const memory = watch.memory();
       const after = await countsLike(before, servers);
       const { step } = job.progress;
       await job.stop();
@@ -71,7 +73,19 @@ for (const sharedMemory of [true, false])
 async function started(job: WatchedJob): Promise<number[]> {
   assert.ok(await job.until(({ step }) => step >= 3, STEP_SECONDS));
   await quiet(job);
+  return pidsOf(job);
+}
+
+function pidsOf(job: WatchedJob): number[] {
   return job.progress.servers.map(({ pid }) => pid!);
+}
+
+/** Whatever is worse than a word of how it goes. */
+function lastWords(job: WatchedJob): string {
+  const bad = job.lines.filter(({ level }) => level !== 'info').slice(-20);
+  return bad
+    .map(({ time, source, message, fields }) => `${time} ${source}: ${message} ${JSON.stringify(fields)}`)
+    .join('\n');
 }
 
 /** All workers train. */
@@ -98,7 +112,10 @@ async function disturb(job: WatchedJob, seconds: number): Promise<Record<string,
     else if (victim?.pid) signal(victim.pid, kind === 'killed' ? 'SIGKILL' : 'SIGTERM');
     happened[kind]++;
     const { step } = job.progress;
-    assert.ok(await job.until((now) => now.step > step + 1, STEP_SECONDS), 'the job goes on');
+    assert.ok(
+      await job.until((now) => now.step > step + 1, STEP_SECONDS),
+      `the job goes on\n${lastWords(job)}`,
+    );
     await pause(random.uniform() * PEACE_MS);
   }
   return happened;
@@ -134,8 +151,8 @@ async function countsLike(wanted: readonly Counts[], pids: readonly number[]): P
   return countsOf(pids);
 }
 
-/** Memory of some processes over time. */
-class Watch {
+/** Memory of some processes over time, for as long as they are there. */
+class Watch implements Disposable {
   readonly #samples: number[][];
   readonly #timer: NodeJS.Timeout;
 
@@ -143,19 +160,22 @@ class Watch {
     this.#samples = pids.map(() => []);
     this.#timer = setInterval(() => {
       pids.forEach((pid, at) => {
-        this.#samples[at]!.push(residentMiB(pid));
+        if (existsSync(`/proc/${pid}/status`)) this.#samples[at]!.push(residentMiB(pid));
       });
     }, SAMPLE_MS);
   }
 
   /** Of each, the median of the second quarter of the time, and of the last. */
-  end(): [early: number, late: number][] {
-    clearInterval(this.#timer);
+  memory(): [early: number, late: number][] {
     return this.#samples.map((samples) => {
       const quarter = (index: number): number =>
         median(samples.slice((index * samples.length) / 4, ((index + 1) * samples.length) / 4));
       return [quarter(1), quarter(3)];
     });
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
   }
 }
 

@@ -125,11 +125,18 @@ export class GradientEncoder {
 
   #write(gradients: Float32Array, chunk: Chunk, step: number, wire: Uint8Array, ratio: number): number {
     const { index, from, to } = chunk;
-    try {
-      return this.#encoder.encode(gradients, from, to, wire, ratio, this.#factors.get(index));
-    } catch (cause) {
-      if ((cause as { code?: string }).code !== 'ENGINE_NOT_FINITE') throw cause;
-      throw gradientNotFinite('gradient', index, step, cause);
-    }
+    return mustBeFinite('gradient', index, step, () =>
+      this.#encoder.encode(gradients, from, to, wire, ratio, this.#factors.get(index)),
+    );
+  }
+}
+
+/** What `encode` gives. Throws GRADIENT_NOT_FINITE; `what` says whose values they are. */
+export function mustBeFinite(what: string, chunk: number, step: number, encode: () => number): number {
+  try {
+    return encode();
+  } catch (cause) {
+    if ((cause as { code?: string }).code !== 'ENGINE_NOT_FINITE') throw cause;
+    throw gradientNotFinite(what, chunk, step, cause);
   }
 }

@@ -15,7 +15,7 @@ import type { ExchangeEffect } from '../protocol/exchange-messages.ts';
 import type { Lease } from '../transport/frames.ts';
 import type { SharedMemory } from '../transport/messages.ts';
 import { bytesOf } from './float-bytes.ts';
-import { type Encoded, type GradientCodec, ratioAt } from './gradient-codec.ts';
+import { type Encoded, type GradientCodec, mustBeFinite, ratioAt } from './gradient-codec.ts';
 import type { ShardSnapshot } from './shard-snapshot.ts';
 import { segmentOf, sharedAs } from './shared-memory.ts';
 
@@ -55,7 +55,6 @@ export interface Payload {
 
 /** A part of a sum, in floats or in a codec. */
 interface Part extends WeightedPart {
-  readonly codec: CodecName | '';
   readonly rank: number;
   readonly shared: boolean;
   readonly lease?: Lease | undefined;
@@ -214,7 +213,7 @@ export class ShardArrays {
 
   #add(index: number, rank: number, weight: number, { bytes, codec, shared, lease }: Payload): void {
     const parts = this.#parts.get(index)!;
-    parts.push({ data: bytes, codec, weight, rank, shared, lease });
+    parts.push({ data: bytes, codec: codec || undefined, weight, rank, shared, lease });
     // Shared memory stays where it is until the update needs it; of received bytes a few wait for it as well, and are added on its way.
     if (shared) return;
     this.#codecs.get(index)!.push(codec);
@@ -227,7 +226,7 @@ export class ShardArrays {
     if (!this.#begun.has(index)) this.#sum.fill(0, from, to);
     this.#begun.add(index);
     for (const { data, codec, weight, lease } of parts.splice(0)) {
-      if (codec === '') this.#engine.accumulate(this.#sum, from, data, weight);
+      if (!codec) this.#engine.accumulate(this.#sum, from, data, weight);
       else this.#engine.decodeAccumulate(codec, data, this.#sum, from, to - from, weight);
       lease?.release();
     }
@@ -273,10 +272,7 @@ export class ShardArrays {
   /** Several are made together in one call, which more than one thread can share. */
   #defer(chunk: number, step: number, options: UpdateOptions): void {
     if (this.#due[0] && this.#due[0].step !== step) this.settle();
-    const [from, to] = this.#range(chunk);
-    const parts = this.#parts.get(chunk)?.splice(0) ?? [];
-    const sum = this.#begun.has(chunk) ? this.#sum : undefined;
-    this.#due.push({ chunk, step, sum, parts, from, to, options });
+    this.#due.push({ chunk, step, ...this.#take(chunk, options) });
   }
 
   /** Of which `settle` makes the next version; undefined: nothing is due. */
@@ -316,10 +312,20 @@ export class ShardArrays {
     const ratio = Math.min(1, contributions * ratioAt(this.#gradientCodec!, step));
     const wire = this.#wire(index, step + 1, this.#engine.encodedBytes(codec, to - from, ratio));
     const next = this.#version(step + 1);
-    if (!this.#engine.allFinite(bytesOf(this.#exact, from, to)))
-      throw gradientNotFinite('parameters', index, step + 1);
-    const written = this.#engine.encodeDifference(codec, this.#exact, old, next, from, to, wire, ratio);
+    const view = this.#follow(index, step) ? next : old;
+    const written = mustBeFinite('parameters', index, step + 1, () =>
+      this.#engine.encodeDifference(codec, this.#exact, view, next, from, to, wire, ratio),
+    );
     this.#differences.set(index, { step: step + 1, codec, data: wire.subarray(0, written) });
+  }
+
+  /** Where a version differs from the one before in few values, the memory of the next one becomes this version by those: nothing is copied. */
+  #follow(index: number, step: number): boolean {
+    const last = this.#differences.get(index);
+    if (last?.step !== step || last.codec !== 'topK') return false;
+    const [from, to] = this.#range(index);
+    this.#engine.decodeAccumulate(last.codec, last.data, this.#version(step + 1), from, to - from, 1);
+    return true;
   }
 
   /** Memory that the answer of two steps before has lain in: as long as a version is readable, so is its answer. */
@@ -342,16 +348,23 @@ export class ShardArrays {
   }
 
   #updateExact(index: number, step: number, options: UpdateOptions): void {
+    if (options.scale === 0) return;
+    const range = this.#take(index, options);
+    if (this.#optimizer.advance(this.#exact, this.#exact, [range]) !== -1)
+      throw this.#overflow(index, step, range.parts);
+    for (const { lease } of range.parts) lease?.release();
+  }
+
+  /** What came of a chunk, which is nobody else's from here on. */
+  #take(index: number, options: UpdateOptions): Advance & { readonly parts: readonly Part[] } {
     const [from, to] = this.#range(index);
-    this.#checkShared(index, step, this.#parts.get(index) ?? []);
-    this.#addParts(index);
-    if (!this.#engine.allFinite(bytesOf(this.#sum, from, to))) throw this.#overflow(index, step, []);
-    if (options.scale !== 0) this.#optimizer.update(this.#exact, this.#sum, from, to, options);
+    const sum = this.#begun.has(index) ? this.#sum : undefined;
+    return { sum, parts: this.#parts.get(index)?.splice(0) ?? [], from, to, options };
   }
 
   /** Who brought it; nobody where finite values have too large a sum. */
   #overflow(index: number, step: number, parts: readonly Part[]): RuntimeError {
-    const culprit = parts.find(({ data }) => !this.#engine.allFinite(data));
+    const culprit = parts.find(({ codec, data }) => !codec && !this.#engine.allFinite(data));
     return gradientNotFinite(culprit ? `gradient of rank ${culprit.rank}` : 'sum of gradients', index, step);
   }
 

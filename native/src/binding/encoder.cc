@@ -13,18 +13,6 @@
 namespace lepton::binding {
 namespace {
 
-CodecKind codec_of(const Napi::Value& value, const std::string& where) {
-  static const std::map<std::string, CodecKind> kKinds = {
-      {"bfloat16", CodecKind::kBfloat16},
-      {"int8", CodecKind::kInt8},
-      {"oneBit", CodecKind::kOneBit},
-      {"topK", CodecKind::kTopK},
-  };
-  const auto kind = kKinds.find(text_of(value, where));
-  if (kind == kKinds.end()) refuse(where, "bfloat16, int8, oneBit or topK");
-  return kind->second;
-}
-
 /// Of topK; undefined is 1.
 double ratio_of(const Napi::Value& value) {
   if (value.IsUndefined()) return 1;
@@ -79,6 +67,18 @@ std::span<const std::byte> wire_of(const Napi::Value& value) {
 }
 
 }  // namespace
+
+CodecKind codec_of(const Napi::Value& value, const std::string& where) {
+  static const std::map<std::string, CodecKind> kKinds = {
+      {"bfloat16", CodecKind::kBfloat16},
+      {"int8", CodecKind::kInt8},
+      {"oneBit", CodecKind::kOneBit},
+      {"topK", CodecKind::kTopK},
+  };
+  const auto kind = kKinds.find(text_of(value, where));
+  if (kind == kKinds.end()) refuse(where, "bfloat16, int8, oneBit or topK");
+  return kind->second;
+}
 
 Napi::Function Encoder::define(Napi::Env env) {
   return DefineClass(env, "Encoder",

@@ -5,6 +5,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <string>
 
 #include "codec/codec.h"
 
@@ -26,6 +27,9 @@ class Encoder : public Napi::ObjectWrap<Encoder> {
 
   std::unique_ptr<lepton::Encoder> encoder_;
 };
+
+/// bfloat16, int8, oneBit or topK.
+CodecKind codec_of(const Napi::Value& value, const std::string& where);
 
 /// encodedBytes(codec, count, ratio?) -> bytes
 Napi::Value encoded_bytes(const Napi::CallbackInfo& info);

@@ -6,24 +6,34 @@
 
 #include "binding/arena_view.h"
 #include "binding/convert.h"
+#include "binding/encoder.h"
 #include "binding/memory.h"
 #include "binding/values.h"
+#include "codec/codec.h"
 #include "graph/error.h"
 
 namespace lepton::binding {
 namespace {
 
-/// Each of exactly `bytes`.
-std::vector<WeightedPart> parts_of(const Napi::Value& value, const std::string& name, std::size_t bytes) {
-  std::vector<WeightedPart> parts;
+/// Each of `count` elements.
+std::vector<std::unique_ptr<Part>> parts_of(const Napi::Value& value, const std::string& name,
+                                            std::int64_t count) {
+  std::vector<std::unique_ptr<Part>> parts;
   for_items(value, name, [&](const Napi::Value& item, const std::string& where) {
-    const Napi::Object part = object_of(item, where);
-    const auto [data, length] = bytes_of(part.Get("data"), where + ".data");
+    const Napi::Object object = object_of(item, where);
+    const auto [data, length] = bytes_of(object.Get("data"), where + ".data");
+    const auto weight = static_cast<float>(number_of(object.Get("weight"), where + ".weight"));
+    const Napi::Value codec = object.Get("codec");
+    if (!codec.IsUndefined()) {
+      parts.push_back(encoded_part(codec_of(codec, where + ".codec"), {data, length}, weight, count));
+      return;
+    }
+    const auto bytes = static_cast<std::size_t>(count) * sizeof(float);
     if (length != bytes) {
       throw EngineError("ENGINE_ARGUMENT", where + ".data: expected " + std::to_string(bytes) +
                                                " bytes, got " + std::to_string(length));
     }
-    parts.push_back({data, static_cast<float>(number_of(part.Get("weight"), where + ".weight"))});
+    parts.push_back(std::make_unique<PlainPart>(data, weight));
   });
   return parts;
 }
@@ -41,8 +51,7 @@ Advance advance_of(const Napi::Value& value, const std::string& where, std::int6
       refuse(where + ".sum", "at least " + std::to_string(advance.to) + " values");
     advance.sum = floats.data;
   }
-  const auto bytes = static_cast<std::size_t>(advance.to - advance.from) * sizeof(float);
-  advance.parts = parts_of(object.Get("parts"), where + ".parts", bytes);
+  advance.parts = parts_of(object.Get("parts"), where + ".parts", advance.to - advance.from);
   advance.options = update_of(object.Get("options"));
   return advance;
 }

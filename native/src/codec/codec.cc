@@ -67,6 +67,51 @@ void check(CodecKind kind, std::span<const std::byte> wire, std::int64_t count) 
                                        std::to_string(wire.size()) + " bytes that are not");
 }
 
+/// sum[0..count) += weight * the values that `wire`, of this length, begins with.
+void add(CodecKind kind, const std::byte* wire, float weight, float* sum, std::int64_t count) {
+  switch (kind) {
+    case CodecKind::kBfloat16:
+      return codec::bfloat16::accumulate(wire, count, weight, sum);
+    case CodecKind::kInt8:
+      return codec::int8::accumulate(wire, count, weight, sum);
+    case CodecKind::kOneBit:
+      return codec::one_bit::accumulate(wire, count, weight, sum);
+    case CodecKind::kTopK:
+      return codec::top_k::accumulate(wire, count, weight, sum);
+  }
+}
+
+/// Of a codec in which a whole number of its blocks is one of a part's, each of the same size.
+class DensePart : public Part {
+ public:
+  DensePart(CodecKind kind, const std::byte* wire, float weight)
+      : kind_(kind), wire_(wire), weight_(weight) {}
+  void add_to(float* sum, std::int64_t start, std::int64_t count) override {
+    add(kind_, wire_ + encoded_bytes(kind_, start, 0), weight_, sum, count);
+  }
+
+ private:
+  CodecKind kind_;
+  const std::byte* wire_;
+  float weight_;
+};
+static_assert(Part::kBlock % codec::int8::kBlock == 0 && Part::kBlock % codec::one_bit::kBlock == 0);
+
+/// Of topK: goes through the entries once.
+class SparsePart : public Part {
+ public:
+  SparsePart(const std::byte* wire, float weight, std::int64_t count)
+      : entries_(wire, count), weight_(weight) {}
+  void add_to(float* sum, std::int64_t start, std::int64_t count) override {
+    entries_.take(start + count,
+                  [&](std::int64_t place, float value) { sum[place - start] += weight_ * value; });
+  }
+
+ private:
+  codec::top_k::Entries entries_;
+  float weight_;
+};
+
 float* floats(const std::shared_ptr<AlignedBuffer>& buffer) {
   return buffer == nullptr ? nullptr : static_cast<float*>(buffer->data());
 }
@@ -125,16 +170,14 @@ void decode(CodecKind kind, std::span<const std::byte> wire, float* to, std::int
 void decode_accumulate(CodecKind kind, std::span<const std::byte> wire, float weight, float* sum,
                        std::int64_t count) {
   check(kind, wire, count);
-  switch (kind) {
-    case CodecKind::kBfloat16:
-      return codec::bfloat16::accumulate(wire.data(), count, weight, sum);
-    case CodecKind::kInt8:
-      return codec::int8::accumulate(wire.data(), count, weight, sum);
-    case CodecKind::kOneBit:
-      return codec::one_bit::accumulate(wire.data(), count, weight, sum);
-    case CodecKind::kTopK:
-      return codec::top_k::accumulate(wire.data(), count, weight, sum);
-  }
+  add(kind, wire.data(), weight, sum, count);
+}
+
+std::unique_ptr<Part> encoded_part(CodecKind kind, std::span<const std::byte> wire, float weight,
+                                   std::int64_t count) {
+  check(kind, wire, count);
+  if (kind == CodecKind::kTopK) return std::make_unique<SparsePart>(wire.data(), weight, count);
+  return std::make_unique<DensePart>(kind, wire.data(), weight);
 }
 
 std::size_t encode_difference(CodecKind kind, const float* values, const float* view, float* next_view,

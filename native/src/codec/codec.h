@@ -9,6 +9,7 @@
 #include <span>
 
 #include "engine/aligned_buffer.h"
+#include "engine/optimizer.h"
 
 namespace lepton {
 
@@ -40,6 +41,10 @@ void decode(CodecKind kind, std::span<const std::byte> wire, float* to, std::int
 /// sum[0..count) += weight * the decoded values.
 void decode_accumulate(CodecKind kind, std::span<const std::byte> wire, float weight, float* sum,
                        std::int64_t count);
+
+/// What `decode_accumulate` adds, to be added block by block; `wire` must outlive it. Throws as that does.
+std::unique_ptr<Part> encoded_part(CodecKind kind, std::span<const std::byte> wire, float weight,
+                                   std::int64_t count);
 
 /// Encodes values - view, where `view` is what every receiver has, and writes the receivers' next view: view
 /// + decoded, in their bits. So what a codec loses is in the next difference. `next_view` may be `view`.

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "codec/feedback.h"
+#include "codec/wire.h"
 
 namespace lepton::codec {
 
@@ -58,6 +59,36 @@ std::size_t capacity(std::int64_t count, std::int64_t most);
 bool well_formed(const std::byte* wire, std::size_t bytes, std::int64_t count);
 void decode(const std::byte* wire, std::int64_t count, float* to);
 void accumulate(const std::byte* wire, std::int64_t count, float weight, float* sum);
+
+/// The entries of well-formed bytes, from the first to the last.
+class Entries {
+ public:
+  Entries(const std::byte* wire, std::int64_t count);
+
+  /// Calls take(place, value) for all that are left and lie before `end`.
+  template <class Take>
+  void take(std::int64_t end, Take&& take) {
+    for (; start_ < end && start_ < count_; next_block()) {
+      for (; at_ < block_end_; ++at_) {
+        const std::int64_t place = start_ + load<std::uint16_t>(places_, at_);
+        if (place >= end) return;
+        take(place, load<float>(values_, at_));
+      }
+      if (end < start_ + kBlock) return;
+    }
+  }
+
+ private:
+  void next_block();
+
+  const std::byte* wire_;
+  std::int64_t count_;
+  const std::byte* places_;
+  const std::byte* values_;
+  std::int64_t start_ = 0;      // of the present block
+  std::int64_t at_ = 0;         // the next entry
+  std::int64_t block_end_ = 0;  // of the entries
+};
 }  // namespace top_k
 
 }  // namespace lepton::codec

@@ -127,37 +127,6 @@ LEPTON_CLONES void scan_difference(const float* values, const float* without, st
   scan<true>(values, without, count, threshold, largest);
 }
 
-struct Entries {
-  const std::byte* places;
-  const std::byte* values;
-};
-
-/// Calls take(block start, entries, from, to) for each block's entries.
-template <class Take>
-void for_blocks(const std::byte* wire, std::int64_t count, Take&& take) {
-  const std::int64_t blocks = blocks_of(count);
-  std::int64_t total = 0;
-  for (std::int64_t block = 0; block < blocks; ++block) total += load<std::uint32_t>(wire, block);
-  const std::byte* places = wire + blocks * static_cast<std::int64_t>(sizeof(std::uint32_t));
-  const Entries entries{places, places + total * static_cast<std::int64_t>(sizeof(std::uint16_t))};
-  std::int64_t at = 0;
-  for (std::int64_t block = 0; block < blocks; ++block) {
-    const std::int64_t end = at + load<std::uint32_t>(wire, block);
-    take(block * kBlock, entries, at, end);
-    at = end;
-  }
-}
-
-template <class Take>
-void decode_entries(const std::byte* wire, std::int64_t count, const Take& take) {
-  for_blocks(wire, count,
-             [&](std::int64_t start, const Entries& entries, std::int64_t from, std::int64_t to) {
-               for (std::int64_t e = from; e < to; ++e) {
-                 take(start + load<std::uint16_t>(entries.places, e), load<float>(entries.values, e));
-               }
-             });
-}
-
 }  // namespace
 
 std::size_t capacity(std::int64_t count, std::int64_t most) {
@@ -211,26 +180,35 @@ bool well_formed(const std::byte* wire, std::size_t bytes, std::int64_t count) {
   for (std::int64_t block = 0; block < blocks; ++block) total += load<std::uint32_t>(wire, block);
   if (total > count || bytes != capacity(count, total)) return false;
   bool good = true;
-  for_blocks(wire, count,
-             [&](std::int64_t start, const Entries& entries, std::int64_t from, std::int64_t to) {
-               std::int64_t least = 0;
-               for (std::int64_t e = from; e < to; ++e) {
-                 const std::int64_t place = load<std::uint16_t>(entries.places, e);
-                 good &= place >= least && magnitude(load<float>(entries.values, e)) < kInfinity;
-                 least = place + 1;
-               }
-               good &= start + least <= count;
-             });
-  return good;
+  std::int64_t least = 0;
+  Entries(wire, count).take(blocks * kBlock, [&](std::int64_t place, float value) {
+    good &= place >= least && magnitude(value) < kInfinity;
+    least = place + 1;
+  });
+  return good && least <= count;
+}
+
+Entries::Entries(const std::byte* wire, std::int64_t count) : wire_(wire), count_(count) {
+  const std::int64_t blocks = blocks_of(count);
+  std::int64_t total = 0;
+  for (std::int64_t block = 0; block < blocks; ++block) total += load<std::uint32_t>(wire, block);
+  places_ = wire + blocks * static_cast<std::int64_t>(sizeof(std::uint32_t));
+  values_ = places_ + total * static_cast<std::int64_t>(sizeof(std::uint16_t));
+  if (blocks > 0) block_end_ = load<std::uint32_t>(wire);
+}
+
+void Entries::next_block() {
+  start_ += kBlock;
+  if (start_ < count_) block_end_ += load<std::uint32_t>(wire_, start_ / kBlock);
 }
 
 void decode(const std::byte* wire, std::int64_t count, float* to) {
   std::fill_n(to, count, 0.0F);
-  decode_entries(wire, count, Write{to});
+  Entries(wire, count).take(count, Write{to});
 }
 
 void accumulate(const std::byte* wire, std::int64_t count, float weight, float* sum) {
-  decode_entries(wire, count, Add{sum, weight});
+  Entries(wire, count).take(count, Add{sum, weight});
 }
 
 }  // namespace lepton::codec::top_k

@@ -13,7 +13,7 @@ namespace lepton {
 namespace {
 
 // 16 KiB: with parameters and two slots it fits into a first-level cache of 48 KiB, nearly into one of 32.
-constexpr std::int64_t kBlock = 4096;
+constexpr std::int64_t kBlock = Part::kBlock;
 
 // Every argument of the inner loops, already in float; pointers point at the first element to update.
 struct Pass {
@@ -100,6 +100,10 @@ std::vector<std::string> Optimizer::slot_names(const OptimizerSpec& spec) {
   return {};
 }
 
+void PlainPart::add_to(float* sum, std::int64_t start, std::int64_t count) {
+  accumulate(sum, values_ + start * static_cast<std::int64_t>(sizeof(float)), count, weight_);
+}
+
 Optimizer::Optimizer(const OptimizerSpec& spec, std::int64_t length) : spec_(spec), length_(length) {
   for (const std::string& name : slot_names(spec)) {
     const auto values = std::make_shared<AlignedBuffer>(static_cast<std::size_t>(length) * sizeof(float));
@@ -154,11 +158,9 @@ bool Optimizer::advance_one(float* next, const float* previous, const Advance& r
     } else {
       std::fill_n(block.data(), count, 0.0F);
     }
-    for (const WeightedPart& part : parts)
-      accumulate(block.data(), part.values + (start - from) * static_cast<std::int64_t>(sizeof(float)), count,
-                 part.weight);
+    for (const auto& part : parts) part->add_to(block.data(), start - from, count);
     if (!all_finite(reinterpret_cast<const std::byte*>(block.data()), count)) return false;
-    std::copy_n(previous + start, count, next + start);
+    if (next != previous) std::copy_n(previous + start, count, next + start);
     if (keeps_two_) {
       for (std::size_t slot = 0; slot < slots.size(); ++slot)
         std::copy_n(before[slot].values.get() + start, count, slots[slot].values.get() + start);

@@ -34,16 +34,32 @@ struct UpdateOptions {
   double clip_value = 0;       // then clamped to [-clip_value, clip_value] when above 0
 };
 
-/// One worker's part of a sum: little-endian floats at any alignment, and what they are multiplied with.
-struct WeightedPart {
-  const std::byte* values = nullptr;
-  float weight = 1;
+/// One worker's part of a sum over a range.
+class Part {
+ public:
+  virtual ~Part() = default;
+  /// sum[i] += this part's element start + i, counted from the beginning of the range, for `count` elements.
+  /// Ranges are read in order, each element once; every `start` is a multiple of kBlock.
+  virtual void add_to(float* sum, std::int64_t start, std::int64_t count) = 0;
+
+  static constexpr std::int64_t kBlock = 4096;
+};
+
+/// Little-endian floats at any alignment, each times `weight`.
+class PlainPart : public Part {
+ public:
+  PlainPart(const std::byte* values, float weight) : values_(values), weight_(weight) {}
+  void add_to(float* sum, std::int64_t start, std::int64_t count) override;
+
+ private:
+  const std::byte* values_;
+  float weight_;
 };
 
 /// How one range of the parameters gets from its contributions to the next version.
 struct Advance {
-  const float* sum = nullptr;       // of the whole length; null: zero
-  std::vector<WeightedPart> parts;  // begin at `from`
+  const float* sum = nullptr;  // of the whole length; null: zero
+  std::vector<std::unique_ptr<Part>> parts;
   std::int64_t from = 0;
   std::int64_t to = 0;
   UpdateOptions options;
@@ -80,11 +96,11 @@ class Optimizer {
               const UpdateOptions& options);
 
   /// The same from sums that are not made yet: elements [from, to) of `next` become those of `previous`,
-  /// updated with sum + parts[0] + parts[1] + ... in this order, for ranges that do not overlap. In one pass
-  /// over blocks that stay in the cache, with the bits of `accumulate` for each part and one `update`,
-  /// however many threads share the ranges. Answers the index of the first whose sum is infinite or not a
-  /// number somewhere, -1 for none: the state and `next` are of no use any more then. Where two versions are
-  /// kept, the slots of version `iteration` - 1 stay as they are.
+  /// (which may be `next`), updated with sum + parts[0] + parts[1] + ... in this order, for ranges that do
+  /// not overlap. In one pass over blocks that stay in the cache, with the bits of `accumulate` for each part
+  /// and one `update`, however many threads share the ranges. Answers the index of the first whose sum is
+  /// infinite or not a number somewhere, -1 for none: the state and `next` are of no use any more then. Where
+  /// two versions are kept, the slots of version `iteration` - 1 stay as they are.
   std::int64_t advance(float* next, const float* previous, std::span<const Advance> ranges);
 
   /// Threads for `advance` beside the caller's. They are there from the first call that can use them.

@@ -178,6 +178,35 @@ for (const codec of CODECS) {
   });
 }
 
+for (const codec of CODECS)
+  test(`${codec}: a contribution has the bits of its decoded values where it is added block by block`, () => {
+    const spec = { optimizer: 'sgd', momentum: 0.9, nesterov: false } as const;
+    const options = { learningRate: 0.1, iteration: 1, scale: 0.5 };
+    for (const count of COUNTS.filter((count) => count > 0)) {
+      const random = new Random(7, codec, count);
+      const [from, to] = [5, 5 + count];
+      const parts = [1, 0.5].map((weight) => {
+        const wire = oddRoom(engine.encodedBytes(codec, count, 0.05));
+        const encoder = engine.createEncoder({ codec }, count);
+        const written = encoder.encode(gradients(random, count), 0, count, wire, 0.05);
+        return { data: wire.subarray(0, written), weight, codec };
+      });
+      const sum = Float32Array.from({ length: to }, () => random.normal());
+      const expected = gradients(random, to);
+      const parameters = expected.slice();
+      const optimizer = engine.createOptimizer(spec, to);
+      assert.equal(optimizer.advance(parameters, parameters, [{ sum, parts, from, to, options }]), -1);
+      for (const { data, weight } of parts) engine.decodeAccumulate(codec, data, sum, from, count, weight);
+      engine.createOptimizer(spec, to).update(expected, sum, from, to, options);
+      assert.deepEqual(parameters, expected, `${count} values`);
+      const short = [{ ...parts[0]!, data: parts[0]!.data.subarray(1) }];
+      const advance = (): unknown =>
+        optimizer.advance(parameters, parameters, [{ parts: short, from, to, options }]);
+      assert.throws(advance, { code: 'ENGINE_WIRE' });
+      assert.deepEqual(parameters, expected);
+    }
+  });
+
 test('topK: never more than asked for, and nearly as many, whatever the values are like', () => {
   const count = 262_144;
   const random = new Random(6);

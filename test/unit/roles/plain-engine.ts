@@ -143,7 +143,9 @@ class Momentum implements Optimizer {
   #advance(next: Float32Array, previous: Float32Array, { sum, parts, from, to, options }: Advance): boolean {
     const gradients = new Float32Array(to);
     if (sum) gradients.set(sum.subarray(from, to), from);
-    for (const { data, weight } of parts) accumulate(gradients, from, data, weight);
+    for (const { data, weight, codec } of parts)
+      if (codec) decodeAccumulate(codec, data, gradients, from, to - from, weight);
+      else accumulate(gradients, from, data, weight);
     if (!gradients.every(Number.isFinite)) return false;
     next.set(previous.subarray(from, to), from);
     const [made, before] =
