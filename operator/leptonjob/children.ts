@@ -1,6 +1,5 @@
 // The objects of a job beside its pods: service, config, certificates, network policy. Pure.
 import type { KubeObject } from '../kube/objects.ts';
-import { hostRole } from './hosting.ts';
 import type { LeptonJobObject } from './job.ts';
 import { jobConfigOf } from './job-config.ts';
 import {
@@ -15,7 +14,7 @@ import { childMetadata } from './ownership.ts';
 
 /**
  * Headless: names of the servers, also before they are ready: everybody looks for them to become so. Nobody connects to a
- * worker: a thousand of them as endpoints would cost the cluster more than their creation does.
+ * worker without a server: a thousand of them as endpoints would cost the cluster more than their creation does.
  */
 export function serviceOf(job: LeptonJobObject): KubeObject {
   return {
@@ -23,7 +22,7 @@ export function serviceOf(job: LeptonJobObject): KubeObject {
     spec: {
       clusterIP: 'None',
       publishNotReadyAddresses: true,
-      selector: { [LABELS.jobUid]: job.metadata.uid, [LABELS.role]: hostRole(job) },
+      selector: { [LABELS.jobUid]: job.metadata.uid, [LABELS.server]: 'true' },
       ports: [{ name: 'grpc', port: SERVER_PORT, targetPort: SERVER_PORT }],
     },
   } as KubeObject;

@@ -18,6 +18,8 @@ export const LABELS = {
   role: `${GROUP}/role`,
   rank: `${GROUP}/rank`,
   attempt: `${GROUP}/attempt`,
+  /** On pods that a parameter server lives in, alone or beside a worker. */
+  server: `${GROUP}/server`,
   /** Of the job's config that a pod was started with. */
   config: `${GROUP}/config`,
 } as const;

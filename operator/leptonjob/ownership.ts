@@ -1,5 +1,6 @@
 // To whom an object belongs: the labels and the owner of everything that a job has on a cluster. Pure.
 import type { KubeObject, OwnerReference } from '../kube/objects.ts';
+import { hostsServer } from './hosting.ts';
 import type { LeptonJobObject } from './job.ts';
 import { LABELS, LEPTON_JOBS, type Role } from './names.ts';
 
@@ -49,5 +50,6 @@ export function podLabelsOf(job: LeptonJobObject, { role, rank, attempt }: Place
     [LABELS.role]: role,
     [LABELS.rank]: String(rank),
     [LABELS.attempt]: String(attempt),
+    ...(hostsServer(job, { role, rank }) ? { [LABELS.server]: 'true' } : {}),
   };
 }

@@ -276,6 +276,18 @@ test('the number of parameter servers changes while the job is suspended, and at
   assert.deepEqual([status?.restarts, status?.parameterServer?.replicas], [0, 2]);
 });
 
+/** Names of the pods that the job's Service leads to. */
+async function selected(name: string): Promise<string[]> {
+  const at = { namespace: fleet.namespace, name };
+  type Service = Stored & { spec: { selector: Record<string, string> } };
+  const { spec } = await fleet.plane.api.get<Service>(SERVICES, at);
+  const wanted = Object.entries(spec.selector);
+  const pods = await fleet.pods(name);
+  return ranks(
+    pods.filter(({ metadata: { labels } }) => wanted.every(([key, value]) => labels?.[key] === value)),
+  );
+}
+
 test('a job whose workers hold the parameters: worker 0 coordinates, and who holds them stays', async () => {
   const none = { worker: { replicas: 2, minReplicas: 2 }, parameterServer: { replicas: 0 } };
   await fleet.submit('holders', none);
@@ -283,14 +295,7 @@ test('a job whose workers hold the parameters: worker 0 coordinates, and who hol
   await fleet.run('holders', { phase: 'Running', step: 7 });
   const { status } = await fleet.phase('holders', 'Running');
   assert.deepEqual([status?.parameterServer?.replicas, status?.progress?.step], [0, 7]);
-  const service = await fleet.plane.api.get<Stored & { spec: { selector: Record<string, string> } }>(
-    SERVICES,
-    {
-      namespace: fleet.namespace,
-      name: 'holders',
-    },
-  );
-  assert.equal(service.spec.selector[LABELS.role], 'worker');
+  assert.deepEqual(await selected('holders'), ['holders-worker-0', 'holders-worker-1']);
   const more = { worker: { replicas: 2, minReplicas: 1 } };
   await assert.rejects(fleet.change('holders', more), /only while the job is suspended/);
   await assert.rejects(fleet.change('holders', { parameterServer: { replicas: 1 } }), /suspended/);

@@ -92,29 +92,31 @@ test('no template takes the pod’s identity: host name, account, restart policy
   );
 });
 
-test('a worker that holds parameters listens, has both identities, and is not evicted lightly', () => {
-  const { job } = new SmallCluster({
+function standingOf(cluster: SmallCluster, role: 'worker' | 'server', rank: number) {
+  const pod = podOf(cluster.job, { role, rank, attempt: 0 }, SETTINGS);
+  const { spec } = pod as unknown as {
+    spec: PodSpec & { volumes: { projected?: { sources: { secret: { items: { path: string }[] } }[] } }[] };
+  };
+  const sources = spec.volumes.flatMap(({ projected }) => projected?.sources ?? []);
+  const paths = sources.flatMap(({ secret }) => secret.items.map(({ path }) => path));
+  return {
+    listens: spec.containers[0]?.['readinessProbe'] !== undefined,
+    found: pod.metadata.labels?.['lepton.ai/server'] === 'true',
+    evictable: pod.metadata.annotations?.['cluster-autoscaler.kubernetes.io/safe-to-evict'],
+    server: paths.includes('server/tls.crt'),
+  };
+}
+
+const HOLDS = { listens: true, found: true, evictable: 'false', server: true };
+const COMPUTES = { listens: false, found: false, evictable: 'true', server: false };
+
+test('a worker that holds parameters listens, is found, has both identities, and is not evicted lightly', () => {
+  const cluster = new SmallCluster({
     worker: { replicas: 3, minReplicas: 2 },
     parameterServer: { replicas: 0 },
   });
-  const podAt = (rank: number) =>
-    podOf(job, { role: 'worker', rank, attempt: 0 }, SETTINGS) as unknown as {
-      metadata: { annotations: Record<string, string> };
-      spec: PodSpec & { volumes: { projected?: { sources: { secret: { items: { path: string }[] } }[] } }[] };
-    };
-  const facts = (rank: number) => {
-    const { metadata, spec } = podAt(rank);
-    const sources = spec.volumes.flatMap(({ projected }) => projected?.sources ?? []);
-    const paths = sources.flatMap(({ secret }) => secret.items.map(({ path }) => path));
-    return {
-      listens: spec.containers[0]?.['readinessProbe'] !== undefined,
-      evictable: metadata.annotations['cluster-autoscaler.kubernetes.io/safe-to-evict'],
-      server: paths.includes('server/tls.crt'),
-    };
-  };
-  const holds = { listens: true, evictable: 'false', server: true };
-  assert.deepEqual([0, 1].map(facts), [holds, holds]);
-  assert.deepEqual(facts(2), { listens: false, evictable: 'true', server: false });
+  const standings = [0, 1, 2].map((rank) => standingOf(cluster, 'worker', rank));
+  assert.deepEqual(standings, [HOLDS, HOLDS, COMPUTES]);
 });
 
 test('a killed server is started again in its pod, where its memory is; not where the job says what follows such an end', () => {
