@@ -105,7 +105,7 @@ async function ours(workers: number, what: What, variant: Variant): Promise<Side
       rank,
       workers,
       servers: ports.map((port) => `127.0.0.1:${port}`),
-      serversInWorkers: variant.inWorkers ?? false,
+      hostedServers: variant.inWorkers ? workers : 0,
       spec: { ...specFor(workers), ...(variant.exchange ? { exchange: variant.exchange } : {}) },
       testing: variant.testing,
     };

@@ -7,6 +7,7 @@ import { path, text, whole } from './fields.ts';
 import { layerSchema } from './layers.ts';
 import { atMostOneOf, exactlyOneOf, onlyEntry, type Rule, unchanged, withRules } from './rules.ts';
 import { parameterServerSchema, runningFields, workerSchema } from './running.ts';
+import { lastingWorkers, MOST_SERVERS } from './server-places.ts';
 import { type OptimizerChoice, trainingSchema } from './training.ts';
 
 export const GROUP = 'lepton.ai';
@@ -99,6 +100,32 @@ const momentumOnce: Rule = {
   },
 };
 
+/** As `lastingWorkers` counts them. */
+const holders = (worker: string): string =>
+  `(has(${worker}.minReplicas) ? ${worker}.minReplicas : ${worker}.replicas)`;
+
+type LeptonJobServers = Parameters<typeof lastingWorkers>[0] & {
+  readonly parameterServer: z.output<typeof parameterServerSchema>;
+};
+
+/** With no server, or one for each worker, the best split is that of `servers`. */
+const mixedWithin: Rule = {
+  cel: `self.parameterServer.placement != 'mixed' || (self.parameterServer.replicas > 0 && self.parameterServer.replicas < ${holders('self.worker')} && self.parameterServer.replicas + ${holders('self.worker')} <= ${MOST_SERVERS})`,
+  message: `expected parameterServer.placement mixed only with at least 1 server, more workers that hold a part than servers (worker.minReplicas, or worker.replicas without it), and at most ${MOST_SERVERS} of both`,
+  holds: (self) => {
+    const { parameterServer, worker } = self as unknown as LeptonJobServers;
+    const { placement, replicas } = parameterServer;
+    const workers = lastingWorkers({ worker });
+    return (
+      placement !== 'mixed' || (replicas > 0 && replicas < workers && replicas + workers <= MOST_SERVERS)
+    );
+  },
+  got: (self) => {
+    const { parameterServer, worker } = self as unknown as LeptonJobServers;
+    return `${parameterServer.replicas} and ${lastingWorkers({ worker })} workers`;
+  },
+};
+
 export const leptonJobSpecSchema = withRules(
   z
     .strictObject({
@@ -135,6 +162,7 @@ export const leptonJobSpecSchema = withRules(
     .describe('What the job should do'),
   dataUnlessProgram,
   momentumOnce,
+  mixedWithin,
   unchanged('managedBy', 'model', 'training', 'exchange'),
 );
 
@@ -148,15 +176,11 @@ const nameRule: Rule = {
   got: (self) => (self['metadata'] as { name: string }).name,
 };
 
-/** As `serverPlacesOf` counts them. */
-const holders = (self: string): string =>
-  `(has(${self}.spec.worker.minReplicas) ? ${self}.spec.worker.minReplicas : ${self}.spec.worker.replicas)`;
-
 /** Every process of a run is told where each parameter is. Only an API server knows what was there before, and the status. */
 const serversRule: Rule = {
-  cel: `self.spec.parameterServer.replicas == oldSelf.spec.parameterServer.replicas && (self.spec.parameterServer.replicas > 0 || ${holders('self')} == ${holders('oldSelf')}) || !has(self.status) || !has(self.status.phase) || self.status.phase == 'Suspended'`,
+  cel: `self.spec.parameterServer.replicas == oldSelf.spec.parameterServer.replicas && self.spec.parameterServer.placement == oldSelf.spec.parameterServer.placement && (self.spec.parameterServer.replicas > 0 && self.spec.parameterServer.placement == 'servers' || ${holders('self.spec.worker')} == ${holders('oldSelf.spec.worker')}) || !has(self.status) || !has(self.status.phase) || self.status.phase == 'Suspended'`,
   message:
-    'who holds the parameters (parameterServer.replicas; where that is 0, worker.minReplicas, or worker.replicas without it) can be changed only while the job is suspended',
+    'who holds the parameters (parameterServer.replicas and placement; where workers do, worker.minReplicas, or worker.replicas without it) can be changed only while the job is suspended',
   holds: () => true,
   got: () => '',
 };

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { text, whole } from './fields.ts';
 import { type Rule, withRules } from './rules.ts';
+import { MOST_SERVERS } from './server-places.ts';
 
 export const MANAGED_BY = 'lepton.ai/leptonjob-controller';
 const NAME = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
@@ -61,33 +62,18 @@ export const workerSchema = withRules(
   replicasWithin,
 );
 
-/** No job has more servers, wherever they live. */
-const MOST_SERVERS = 64;
-
-export interface ServerPlaces {
-  readonly servers: number;
-  /** Server i lives in the process of worker i; otherwise each has its own. */
-  readonly inWorkers: boolean;
-}
-
-/** Where the parameters live. Workers that may leave hold none of them. */
-export function serverPlacesOf({
-  worker,
-  parameterServer,
-}: {
-  readonly worker: { readonly replicas: number; readonly minReplicas?: number };
-  readonly parameterServer: { readonly replicas: number };
-}): ServerPlaces {
-  if (parameterServer.replicas > 0) return { servers: parameterServer.replicas, inWorkers: false };
-  return { servers: Math.min(worker.minReplicas ?? worker.replicas, MOST_SERVERS), inWorkers: true };
-}
-
 export const parameterServerSchema = z
   .strictObject({
     replicas: whole(0, MOST_SERVERS)
       .default(1)
       .describe(
         'Number of servers; parameters are split by bytes. 0: workers hold the parameters, those below minReplicas a part each. Can be changed only while the job is suspended',
+      ),
+    placement: z
+      .enum(['servers', 'mixed'])
+      .default('servers')
+      .describe(
+        'Who holds the parameters: servers: those of `replicas` alone, equal parts; mixed: the workers below minReplicas as well, smaller parts, so that an exchange over equal network interfaces takes the least time. Can be changed only while the job is suspended',
       ),
     template: templateSchema().exactOptional().describe("Pod template; default: the workers'"),
   })

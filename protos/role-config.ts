@@ -2,6 +2,7 @@
 // The same in a pod and on a laptop. No environment variables.
 import { z } from 'zod';
 import { leptonJobSpecSchema } from '../crds/leptonjob.ts';
+import type { ServerPlaces } from '../crds/server-places.ts';
 
 const seconds = (value: number) => z.number().positive().default(value);
 const address = z.string().regex(/^[^\s/]+:\d{1,5}$/, 'expected host:port');
@@ -65,8 +66,8 @@ export const jobConfigSchema = z.strictObject({
   workers: z.int().min(1),
   /** Addresses of all parameter servers, by index. */
   servers: z.array(address).min(1),
-  /** Server i lives in the process of worker i; otherwise each has a process of its own. */
-  serversInWorkers: z.boolean().default(false),
+  /** So many of them, the last ones, live in the processes of the first workers; the others have processes of their own. */
+  hostedServers: z.int().min(0).default(0),
   /** Where a server listens; default: its own address in `servers`. */
   listen: address.optional(),
   security: securitySchema,
@@ -102,6 +103,14 @@ export const placeSchema = z.strictObject({
 });
 
 export const roleConfigSchema = jobConfigSchema.extend(placeSchema.shape);
+
+/** Where the servers live that a process is told of. */
+export function serverPlacesIn({
+  servers,
+  hostedServers: hosted,
+}: Pick<RoleConfig, 'servers' | 'hostedServers'>): ServerPlaces {
+  return { dedicated: servers.length - hosted, hosted };
+}
 
 export type JobConfigInput = z.input<typeof jobConfigSchema>;
 export type RoleConfig = z.output<typeof roleConfigSchema>;

@@ -1,23 +1,19 @@
-// Where a job's parameter servers live on a cluster: in pods of their own, or each in the pod of a worker. Pure.
-import { serverPlacesOf } from '../../crds/running.ts';
+// Where a job's parameter servers live on a cluster: in pods of their own, each in the pod of a worker, or in both. Pure.
+import {
+  hostOf,
+  type ProcessPlace,
+  serverCount,
+  serverIn,
+  serverPlacesOf,
+} from '../../crds/server-places.ts';
 import type { LeptonJobObject } from './job.ts';
-import { podName, type Role } from './names.ts';
+import { podName } from './names.ts';
 
 type Spec = Pick<LeptonJobObject, 'spec'>;
 
-interface Standing {
-  readonly role: Role;
-  readonly rank: number;
-}
-
-/** Whose pods servers live in. */
-export function hostRole({ spec }: Spec): Role {
-  return serverPlacesOf(spec).inWorkers ? 'worker' : 'server';
-}
-
 /** The pod runs a server, beside a worker or alone. */
-export function hostsServer(job: Spec, { role, rank }: Standing): boolean {
-  return role === hostRole(job) && rank < serverPlacesOf(job.spec).servers;
+export function hostsServer({ spec }: Spec, place: ProcessPlace): boolean {
+  return serverIn(serverPlacesOf(spec), place) !== undefined;
 }
 
 /**
@@ -29,12 +25,15 @@ export function restartsInPlace({ spec }: Spec): boolean {
 }
 
 /** Server 0 is the coordinator's. */
-export function isCoordinator(job: Spec, { role, rank }: Standing): boolean {
-  return rank === 0 && role === hostRole(job);
+export function isCoordinator({ spec }: Spec, place: ProcessPlace): boolean {
+  return serverIn(serverPlacesOf(spec), place) === 0;
 }
 
-/** Names of the pods that servers live in, by index. */
-export function hostNames(job: LeptonJobObject): string[] {
-  const { servers } = serverPlacesOf(job.spec);
-  return Array.from({ length: servers }, (_, rank) => podName(job.metadata.name, hostRole(job), rank));
+/** Names of the pods that servers live in, by index; the coordinator's is the first. */
+export function hostNames({ metadata, spec }: LeptonJobObject): string[] {
+  const places = serverPlacesOf(spec);
+  return Array.from({ length: serverCount(places) }, (_, server) => {
+    const { role, rank } = hostOf(places, server);
+    return podName(metadata.name, role, rank);
+  });
 }

@@ -1,8 +1,9 @@
 // What all processes of a job are told, and its digest. One config per number of workers; which pod has which is said here as well,
 // how it comes into the pod is not. Pure.
 import { createHash } from 'node:crypto';
+import { serverPlacesOf } from '../../crds/server-places.ts';
 import type { JobConfigInput } from '../../protos/role-config.ts';
-import { hostNames, hostRole, restartsInPlace } from './hosting.ts';
+import { hostNames, restartsInPlace } from './hosting.ts';
 import type { LeptonJobObject } from './job.ts';
 import { DEFAULT_OUTPUT, type Role, SERVER_PORT, serviceName } from './names.ts';
 
@@ -63,7 +64,7 @@ function contentOf(job: LeptonJobObject, workers: number): JobConfigInput {
     job: { name, run: job.status?.run ?? '' },
     workers,
     servers,
-    serversInWorkers: hostRole(job) === 'worker',
+    hostedServers: serverPlacesOf(spec).hosted,
     listen: `0.0.0.0:${SERVER_PORT}`,
     security: { kind: 'mutualTls', jobUid: uid, directory: TLS_FOLDER },
     spec: { ...spec, worker: { ...worker, replicas: workers }, parameterServer, suspend: false },

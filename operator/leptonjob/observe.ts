@@ -5,10 +5,10 @@ import { CONFIG_MAPS, NETWORK_POLICIES, type Resource, SERVICES } from '../kube/
 import { acceleratorsLacking } from './accelerators.ts';
 import { patienceOf } from './failure.ts';
 import type { Gangs } from './gang/gangs.ts';
-import { hostRole } from './hosting.ts';
+import { hostNames } from './hosting.ts';
 import type { ChildKind, LeptonJobObject, PodView, Seen } from './job.ts';
 import { jobConfigOf, nextWorkersOf, workersOf } from './job-config.ts';
-import { configName, networkPolicyName, podName, serviceName } from './names.ts';
+import { configName, networkPolicyName, serviceName } from './names.ts';
 import { type Pod, viewPod } from './pod-view.ts';
 import { isFinished } from './rules/lifetime.ts';
 import { madeKey, meet, type Run, type Runs } from './runs.ts';
@@ -133,7 +133,7 @@ function coordinatorOf(
   pods: readonly Pod[],
   views: readonly PodView[],
 ): Pod | undefined {
-  const name = podName(job.metadata.name, hostRole(job), 0);
+  const [name] = hostNames(job);
   const view = views.find((pod) => pod.name === name);
   if (view?.phase !== 'Running' || view.terminatingSinceMs !== undefined) return undefined;
   return pods.find(({ metadata }) => metadata.name === name);

@@ -288,6 +288,31 @@ async function selected(name: string): Promise<string[]> {
   );
 }
 
+test('workers hold parameters beside a server since the job was suspended: server 0 coordinates, all are found', async () => {
+  await fleet.submit('mixed');
+  await fleet.run('mixed', { phase: 'Running', step: 7 });
+  await fleet.phase('mixed', 'Running');
+  assert.deepEqual(await selected('mixed'), ['mixed-server-0']);
+  const mixed = { parameterServer: { placement: 'mixed' } };
+  await assert.rejects(fleet.change('mixed', mixed), /only while the job is suspended/);
+  await fleet.change('mixed', { suspend: true });
+  const [server, ...workers] = await fleet.pods('mixed');
+  for (const worker of workers) await fleet.end(worker, 0);
+  await fleet.end(server!, 0, { phase: 'Stopped', step: 8 });
+  await fleet.phase('mixed', 'Suspended');
+  const three = { parameterServer: { replicas: 3, placement: 'mixed' } };
+  await assert.rejects(fleet.change('mixed', three), /more workers that hold a part than servers/);
+  await fleet.change('mixed', { ...mixed, suspend: false });
+  const pods = ranks(await fleet.expectPods('mixed', 3));
+  assert.deepEqual(pods, ['mixed-server-0', 'mixed-worker-0', 'mixed-worker-1']);
+  assert.deepEqual(await selected('mixed'), pods);
+  await fleet.run('mixed', { phase: 'Running', step: 9 });
+  const { status } = await fleet.phase('mixed', 'Running');
+  assert.deepEqual([status?.restarts, status?.parameterServer?.replicas], [0, 1]);
+  const more = { worker: { replicas: 3 } };
+  await assert.rejects(fleet.change('mixed', more), /only while the job is suspended/);
+});
+
 test('a job whose workers hold the parameters: worker 0 coordinates, and who holds them stays', async () => {
   const none = { worker: { replicas: 2, minReplicas: 2 }, parameterServer: { replicas: 0 } };
   await fleet.submit('holders', none);

@@ -46,6 +46,11 @@ test('delays, chunk sizes and servers change no bit', TIMEOUT, async () => {
       servers: 0,
       testing: { chunkLength: 4096, delayMs: 4 },
     },
+    'servers of their own and in the workers': { placement: 'mixed' },
+    'mixed, no shared memory, small chunks, delays': {
+      placement: 'mixed',
+      testing: { sharedMemory: false, chunkLength: 4096, delayMs: 4 },
+    },
     'no shared memory': { servers: 2, testing: { sharedMemory: false } },
     'two servers, small chunks': { servers: 2, testing: { chunkLength: 4096 } },
     'many checkpoints': { everySteps: 7 },

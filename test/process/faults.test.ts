@@ -121,17 +121,21 @@ test('kill -9 of all processes at once', TIMEOUT, async () => {
   assertFromMemory(lines);
 });
 
-test('kill -9 of workers that hold the parameters', TIMEOUT, async (context) => {
-  let killed = 0;
-  const rare = { ...JOB, servers: 0, everySteps: 100_000, maxRestarts: 50, testing: { delayMs: 2 } };
-  const { lines, ...outcome } = await run(rare, async (job) => {
-    killed = await killAtRandom(job, 'servers', SERVER_KILLS);
+for (const [whom, where] of [
+  ['workers that hold the parameters', { servers: 0 }],
+  ['a server and of workers that hold the parameters together', { servers: 1, placement: 'mixed' }],
+] as const)
+  test(`kill -9 of ${whom}`, TIMEOUT, async (context) => {
+    let killed = 0;
+    const rare = { ...JOB, ...where, everySteps: 100_000, maxRestarts: 50, testing: { delayMs: 2 } };
+    const { lines, ...outcome } = await run(rare, async (job) => {
+      killed = await killAtRandom(job, 'servers', SERVER_KILLS);
+    });
+    assert.equal(killed, SERVER_KILLS);
+    assertUnharmed(outcome);
+    assertFromMemory(lines);
+    context.diagnostic(`${killed} processes killed, the coordinator's among them`);
   });
-  assert.equal(killed, SERVER_KILLS);
-  assertUnharmed(outcome);
-  assertFromMemory(lines);
-  context.diagnostic(`${killed} workers killed, the coordinator's among them`);
-});
 
 test(
   'a server that has had no command for longer than a stall enlists with the next coordinator',

@@ -20,6 +20,7 @@ export interface TestJob {
   readonly net?: string;
   readonly workers: number;
   readonly servers?: number;
+  readonly placement?: 'servers' | 'mixed';
   readonly batchSize: number;
   readonly loss?: 'sparseCategoricalCrossentropy' | 'meanSquaredError';
   readonly epochs?: number;
@@ -59,7 +60,7 @@ export async function startJob(job: TestJob, directory: string): Promise<Watched
       ...(job.consistency ? { consistency: job.consistency } : {}),
     },
     worker: { replicas: job.workers },
-    parameterServer: { replicas: job.servers ?? 1 },
+    parameterServer: { replicas: job.servers ?? 1, placement: job.placement ?? 'servers' },
     checkpoint: { everySteps: job.everySteps ?? 1000, keep: job.keep ?? 3 },
     maxRestarts: job.maxRestarts ?? 0,
   });

@@ -106,6 +106,24 @@ test(
   },
 );
 
+test('those who hold parameters beside a server stay; another worker comes and goes', TIMEOUT, async () => {
+  await using folder = await temporaryFolder();
+  await using job = await startJob({ ...JOB, ...SLOW, servers: 1, placement: 'mixed' }, folder.path);
+  assert.ok(await job.until(({ step }) => step >= 10));
+  await job.resize(3);
+  await assert.rejects(job.resize(1), /at least the 2 workers that hold the parameters/);
+  await job.resize(2);
+  const outcome = await finish(job, folder.path);
+  assert.deepEqual(job.logged('process ended, starting it again'), []);
+  assert.equal(job.logged('listening').length, 3);
+  const changes = changesOf(job);
+  assert.deepEqual(
+    changes.map(({ workers }) => workers),
+    [3, 2],
+  );
+  await assertAsStopped(changes, outcome);
+});
+
 /** Of a worker's process, also of one that the coordinator does not count yet, or that is about to be started. */
 async function pidOf(name: string): Promise<number> {
   const { pid } = process;

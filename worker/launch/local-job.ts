@@ -4,7 +4,14 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
-import { serverPlacesOf } from '../../crds/running.ts';
+import {
+  hostOf,
+  type ProcessPlace,
+  type ServerPlaces,
+  serverCount,
+  serverIn,
+  serverPlacesOf,
+} from '../../crds/server-places.ts';
 import type { RoleConfigInput } from '../../protos/role-config.ts';
 import { makeFolder } from '../formats/make-folder.ts';
 import { RuntimeError } from '../protocol/errors.ts';
@@ -91,15 +98,13 @@ export async function startLocalJob(options: LocalJobOptions): Promise<LocalJob>
     });
   });
   const configs = await mkdtemp(join(tmpdir(), 'lepton-job-'));
-  const ports = await freePorts(serverPlacesOf(options.spec).servers);
+  const ports = await freePorts(serverCount(serverPlacesOf(options.spec)));
   const job = new ProcessJob(options, configs, ports);
   await job.start();
   return job;
 }
 
-interface Slot {
-  readonly role: 'server' | 'worker';
-  readonly rank: number;
+interface Slot extends ProcessPlace {
   attempt: number;
   state: 'starting' | 'running' | 'restarting' | 'done';
   child: Child | undefined;
@@ -115,8 +120,7 @@ class ProcessJob implements LocalJob {
   readonly #token = newToken();
   readonly #run = randomBytes(5).toString('hex');
   readonly #slots: Slot[];
-  /** Servers have no processes of their own. */
-  readonly #inWorkers: boolean;
+  readonly #places: ServerPlaces;
   readonly #restarts: Restarts;
   readonly #memory: KeptMemory;
   readonly #coordinator: CoordinationClient;
@@ -142,9 +146,9 @@ class ProcessJob implements LocalJob {
     this.#restarts = new Restarts(options.spec);
     this.#memory = new KeptMemory(options.testing?.snapshots === false ? 0 : ports.length);
     this.#workers = options.spec.worker.replicas;
-    this.#inWorkers = serverPlacesOf(options.spec).inWorkers;
+    this.#places = serverPlacesOf(options.spec);
     this.#slots = [
-      ...(this.#inWorkers ? [] : ports.map((_, rank) => newSlot('server', rank))),
+      ...Array.from({ length: this.#places.dedicated }, (_, rank) => newSlot('server', rank)),
       ...Array.from({ length: this.#workers }, (_, rank) => newSlot('worker', rank)),
     ];
     this.#reported = emptyProgress(options.spec);
@@ -158,7 +162,7 @@ class ProcessJob implements LocalJob {
   }
 
   get progress(): JobProgress {
-    const known = (role: Slot['role'], rank: number) => {
+    const known = ({ role, rank }: ProcessPlace) => {
       const found = this.#slots.find((slot) => slot.role === role && slot.rank === rank)!;
       return {
         restarts: found.attempt,
@@ -168,10 +172,13 @@ class ProcessJob implements LocalJob {
     };
     return {
       ...this.#reported,
-      workers: this.#reported.workers.map((worker) => ({ ...worker, ...known('worker', worker.rank) })),
+      workers: this.#reported.workers.map((worker) => ({
+        ...worker,
+        ...known({ role: 'worker', rank: worker.rank }),
+      })),
       servers: this.#reported.servers.map((server) => ({
         ...server,
-        ...known(this.#inWorkers ? 'worker' : 'server', server.index),
+        ...known(hostOf(this.#places, server.index)),
       })),
     };
   }
@@ -209,10 +216,11 @@ class ProcessJob implements LocalJob {
   }
 
   async resize(workers: number): Promise<void> {
-    if (this.#inWorkers && workers < this.#servers.length)
+    const { hosted } = this.#places;
+    if (workers < hosted)
       throw new RuntimeError(
         'BAD_MESSAGE',
-        `resize: expected at least the ${this.#servers.length} workers that hold the parameters, got ${workers}`,
+        `resize: expected at least the ${hosted} workers that hold the parameters, got ${workers}`,
       );
     this.#workers = workers;
     while (!this.#over && this.#workers === workers && this.#reported.workerCount !== workers) {
@@ -248,9 +256,10 @@ class ProcessJob implements LocalJob {
     const { enter, servers } = place ?? { enter: [], servers: this.#servers };
     await writeFile(path, JSON.stringify(this.#configOf(slot, servers)), { mode: 0o600 });
     if (this.#over) return;
+    const server = serverIn(this.#places, slot);
     const child = new Child(`${slot.role}-${slot.rank}`, path, (line) => this.#log(line), {
       enter,
-      inherited: this.#runsServer(slot) ? this.#memory.descriptorsOf(slot.rank) : [],
+      inherited: server === undefined ? [] : this.#memory.descriptorsOf(server),
     });
     slot.child = child;
     slot.state = 'running';
@@ -258,12 +267,9 @@ class ProcessJob implements LocalJob {
     void child.ended.then((end) => this.#ended(slot, child, end));
   }
 
-  #runsServer({ role, rank }: Slot): boolean {
-    return role === 'server' || (this.#inWorkers && rank < this.#servers.length);
-  }
-
   #configOf(slot: Slot, servers: readonly string[]): RoleConfigInput {
     const { role, rank, attempt } = slot;
+    const server = serverIn(this.#places, slot);
     const { name, spec, seed, directory, resume = false, traceFile, testing, deadlines } = this.#options;
     return {
       job: { name, run: this.#run },
@@ -272,7 +278,7 @@ class ProcessJob implements LocalJob {
       attempt,
       workers: role === 'server' ? this.#reported.workerCount : Math.max(this.#workers, rank + 1),
       servers: [...servers],
-      serversInWorkers: this.#inWorkers,
+      hostedServers: this.#places.hosted,
       security: this.#securityOf(role),
       spec,
       seed,
@@ -280,7 +286,7 @@ class ProcessJob implements LocalJob {
       checkpointUri: spec.checkpoint.uri ?? join(directory, 'checkpoints'),
       resume,
       exitWithParent: true,
-      ...(this.#runsServer(slot) ? this.#memory.filesOf(rank) : {}),
+      ...(server === undefined ? {} : this.#memory.filesOf(server)),
       ...(traceFile === undefined
         ? {}
         : { traceFile: join(this.#configs, SPANS, `${role}-${rank}-${attempt}`) }),
@@ -463,7 +469,7 @@ function emptyProgress(spec: LeptonJobSpec): ReportedProgress {
       samplesPerSecond: 0,
       waitRatio: 0,
     })),
-    servers: Array.from({ length: serverPlacesOf(spec).servers }, (_, index) => ({
+    servers: Array.from({ length: serverCount(serverPlacesOf(spec)) }, (_, index) => ({
       index,
       state: 'starting',
       shardBytes: 0,

@@ -1,4 +1,5 @@
 // How the parameter arena is cut into chunks and the chunks into shards. Offsets only, no numbers of the model.
+import { type ServerPlaces, serverCount } from '../../crds/server-places.ts';
 
 /** Norms are summed in blocks of this many elements, so a chunk boundary never cuts one: bits do not depend on chunk size. */
 export const NORM_BLOCK = 4096;
@@ -43,14 +44,29 @@ export function planChunks(arena: ArenaSize, chunkLength: number = CHUNK_LENGTH)
   return chunks;
 }
 
-/** Contiguous shards of nearly equal bytes, in arena order. */
-export function planShards(chunks: readonly Chunk[], servers: number): Shard[] {
+/**
+ * How the bytes divide among servers. With k dedicated ones and n workers that host one each, an exchange over equal network interfaces takes
+ * the least time when all of these carry the same: a dedicated server then has 2(n-1) / (n² + kn - 2k) of the bytes, a hosted one
+ * (n-k) / (n² + kn - 2k) (Jiang et al., BytePS, OSDI 2020, §4.1). From k = n on none is left for hosted ones.
+ */
+export function proportionsOf(places: ServerPlaces): number[] {
+  const { dedicated: k, hosted: n } = places;
+  const [dedicated, hosted] = k < n ? [2 * (n - 1), n - k] : [1, 0];
+  return Array.from({ length: serverCount(places) }, (_, server) => (server < k ? dedicated : hosted));
+}
+
+/** Contiguous shards in arena order, by `proportionsOf` to within a chunk. */
+export function planShards(chunks: readonly Chunk[], places: ServerPlaces): Shard[] {
+  const proportions = proportionsOf(places);
+  const whole = proportions.reduce((sum, proportion) => sum + proportion, 0);
   const total = chunks.at(-1)?.to ?? 0;
   const shards: Shard[] = [];
   let next = 0;
-  for (let server = 0; server < servers; server++) {
+  let upTo = 0;
+  for (const [server, proportion] of proportions.entries()) {
     const first = next;
-    const end = (total * (server + 1)) / servers;
+    upTo += proportion;
+    const end = (total * upTo) / whole;
     // A chunk belongs to the shard in which its middle lies.
     while (next < chunks.length && (chunks[next]!.from + chunks[next]!.to) / 2 <= end) next++;
     // The state's first chunk alone may begin inside a page.

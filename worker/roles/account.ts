@@ -1,7 +1,7 @@
 // What a job has to do and how far it has come: the plan that its workers agree on, the ledger of its steps, the sum of its norms.
 // Sends nothing and tells nobody.
 import type { Consistency } from '../../crds/leptonjob.ts';
-import type { RoleConfig } from '../../protos/role-config.ts';
+import { type RoleConfig, serverPlacesIn } from '../../protos/role-config.ts';
 import { planChunks, planShards } from '../protocol/chunks.ts';
 import { Ledger, type LedgerOptions } from '../protocol/ledger.ts';
 import { NormSum } from '../protocol/norm.ts';
@@ -73,8 +73,8 @@ export class Account {
   }
 
   trainableServers(): number[] {
-    const { servers, testing } = this.#config;
-    return planShards(planChunks(this.plan.layout, testing.chunkLength), servers.length)
+    const { chunkLength } = this.#config.testing;
+    return planShards(planChunks(this.plan.layout, chunkLength), serverPlacesIn(this.#config))
       .filter(({ chunks }) => chunks.some(({ state }) => !state))
       .map(({ server }) => server);
   }

@@ -1,5 +1,6 @@
 // How a worker's session begins with every server: attending under its epoch, with shared memory where both sides can see the other's;
 // and the initial parameters, where no server has any. Which servers those are.
+import type { ServerPlaces } from '../../crds/server-places.ts';
 import type { ArenaLayout } from '../../native/engine.ts';
 import { planChunks, planShards, type Shard } from '../protocol/chunks.ts';
 import type { Trace } from '../trace/trace.ts';
@@ -12,6 +13,7 @@ import type { GradientEncoder } from './gradient-codec.ts';
 export interface SessionOptions {
   /** By index. */
   readonly servers: readonly ExchangeClient[];
+  readonly places: ServerPlaces;
   readonly rank: number;
   readonly epoch: number;
   readonly layout: ArenaLayout;
@@ -94,6 +96,6 @@ export function ownersOf(options: SessionOptions): number[] {
   return shardsOf(options).flatMap(({ server, chunks }) => chunks.map(() => server));
 }
 
-function shardsOf({ layout, chunkLength, servers }: SessionOptions): Shard[] {
-  return planShards(planChunks(layout, chunkLength), servers.length);
+function shardsOf({ layout, chunkLength, places }: SessionOptions): Shard[] {
+  return planShards(planChunks(layout, chunkLength), places);
 }

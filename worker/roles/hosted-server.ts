@@ -2,7 +2,13 @@
 // computes on the engine's thread, so sums have this one.
 import { extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { HOSTED_TLS_FOLDER, type LastWords, type RoleConfig } from '../../protos/role-config.ts';
+import { serverIn } from '../../crds/server-places.ts';
+import {
+  HOSTED_TLS_FOLDER,
+  type LastWords,
+  type RoleConfig,
+  serverPlacesIn,
+} from '../../protos/role-config.ts';
 import { RuntimeError, type RuntimeErrorCode } from '../protocol/errors.ts';
 
 /** To the thread: bring to an end what is under way. */
@@ -18,12 +24,13 @@ const MODULE = join(import.meta.dirname, `server-thread${extname(import.meta.fil
 
 /** The server that a worker's process has to run beside it; undefined where it has none. */
 export function hostedBy(config: RoleConfig): RoleConfig | undefined {
-  const { role, rank, serversInWorkers, servers, traceFile } = config;
-  if (role !== 'worker' || !serversInWorkers || rank >= servers.length) return undefined;
-  const { security } = config;
+  const { role, traceFile, security } = config;
+  const server = serverIn(serverPlacesIn(config), config);
+  if (role !== 'worker' || server === undefined) return undefined;
   return {
     ...config,
     role: 'server',
+    rank: server,
     ...(traceFile === undefined ? {} : { traceFile: `${traceFile}-server` }),
     // It has an identity of its own.
     security:

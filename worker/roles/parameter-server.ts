@@ -1,5 +1,6 @@
 // One parameter server: carries out what the exchange decides, on the arrays of its shard. The coordinator commands it.
 import { hasBackup, isLeased } from '../../crds/leptonjob.ts';
+import { type ServerPlaces, serverCount } from '../../crds/server-places.ts';
 import type { ArenaLayout, Engine } from '../../native/engine.ts';
 import type { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { atPace } from '../checkpoint/cursor.ts';
@@ -35,7 +36,7 @@ import { type Session, type Speaker, WorkerStreams } from './worker-streams.ts';
 export interface ParameterServerOptions {
   readonly engine: Engine;
   readonly index: number;
-  readonly servers: number;
+  readonly places: ServerPlaces;
   readonly chunkLength: number;
   readonly checkpoints: Checkpoints;
   /** Whether processes of this host see the parameters. */
@@ -351,7 +352,7 @@ export class ParameterServer implements ExchangeHandlers {
 
   /** Ends whatever goes on. */
   #prepare({ epoch, plan: text, workers }: Order): Prepared {
-    const { engine, index, servers, chunkLength, sharedMemory, threads } = this.#options;
+    const { engine, index, places, chunkLength, sharedMemory, threads } = this.#options;
     this.#loading = epoch;
     this.#loaded = undefined;
     this.#copies = [];
@@ -359,7 +360,7 @@ export class ParameterServer implements ExchangeHandlers {
     const plan = parsePlan(text);
     const { layout, optimizer, clip, gradientCodec, consistency } = plan;
     const { trainableLength } = layout;
-    const shard = planShards(planChunks(layout, chunkLength), servers)[index]!;
+    const shard = planShards(planChunks(layout, chunkLength), places)[index]!;
     const snapshot = mayGoBack(plan)
       ? this.#openSnapshot(shard, plan, { epoch, plan: text, workers })
       : undefined;
@@ -380,10 +381,10 @@ export class ParameterServer implements ExchangeHandlers {
 
   /** Where there is no memory for it, the server's next process begins with a checkpoint. */
   #openSnapshot(shard: Shard, { layout, optimizer }: Plan, order: Order): ShardSnapshot | undefined {
-    const { engine, index, servers, chunkLength, run, snapshotFile: file, log } = this.#options;
+    const { engine, index, places, chunkLength, run, snapshotFile: file, log } = this.#options;
     if (file === undefined || shard.chunks.length === 0) return undefined;
     const job = identityOf(run, order.plan, order.workers);
-    const identity = JSON.stringify([job, index, servers, chunkLength]);
+    const identity = JSON.stringify([job, index, places, chunkLength]);
     const trainable = trainableOf(shard, layout.trainableLength);
     try {
       return new ShardSnapshot(engine, { file, shard, trainable, optimizer, identity });
@@ -424,8 +425,8 @@ export class ParameterServer implements ExchangeHandlers {
     for (const { epoch, step, folder } of due) {
       const copy = loaded.arrays.copy(loaded.exchange.version);
       this.#report(epoch, { copied: { step } });
-      const { checkpoints, index, servers } = this.#options;
-      checkpoints.writeShard(folder, index, servers, copy).then(
+      const { checkpoints, index, places } = this.#options;
+      checkpoints.writeShard(folder, index, serverCount(places), copy).then(
         (file) => this.#report(epoch, { saved: { step, ...file } }),
         (error: unknown) => this.#report(epoch, { unsaved: { step, reason: (error as Error).message } }),
       );

@@ -1,7 +1,7 @@
 // One parameter server process: listener, shard, link to the coordinator; server 0 hosts the coordinator itself.
 import { availableParallelism } from 'node:os';
 import type { Engine } from '../../native/engine.ts';
-import type { LastWords, RoleConfig } from '../../protos/role-config.ts';
+import { type LastWords, type RoleConfig, serverPlacesIn } from '../../protos/role-config.ts';
 import { Checkpoints } from '../checkpoint/checkpoints.ts';
 import { openStore } from '../checkpoint/store.ts';
 import { CHUNK_LENGTH } from '../protocol/chunks.ts';
@@ -201,14 +201,15 @@ function serverOptions(
   log: Log,
   trace: PhaseClock,
 ) {
+  const places = serverPlacesIn(config);
   return {
     engine,
     index: config.rank,
-    servers: config.servers.length,
+    places,
     chunkLength: config.testing.chunkLength,
     sharedMemory: config.testing.sharedMemory,
     // Servers inside workers are as many as have to share the processors.
-    threads: config.serversInWorkers ? 1 : Math.min(availableParallelism(), MOST_THREADS),
+    threads: config.rank >= places.dedicated ? 1 : Math.min(availableParallelism(), MOST_THREADS),
     run: config.job.run,
     snapshotFile: config.snapshotFiles?.shard,
     checkpoints,

@@ -2,7 +2,7 @@
 
 import { type Consistency, hasBackup, isLeased } from '../../crds/leptonjob.ts';
 import type { Memory } from '../../native/engine.ts';
-import type { RoleConfig } from '../../protos/role-config.ts';
+import { type RoleConfig, serverPlacesIn } from '../../protos/role-config.ts';
 import type { Batch } from '../data/dataset.ts';
 import { CHUNK_LENGTH } from '../protocol/chunks.ts';
 import { RuntimeError } from '../protocol/errors.ts';
@@ -147,6 +147,7 @@ export class Trainer {
       this.#pace = this.#paceWith(workers);
       const options: SessionOptions = {
         servers,
+        places: serverPlacesIn(this.#config),
         rank,
         epoch,
         chunkLength,

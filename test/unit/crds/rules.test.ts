@@ -80,22 +80,37 @@ for (const [optimizer, once] of MOMENTS)
         );
     });
 
-for (const [what, path, value, message] of CASES) {
-  test(`${what}: ${message === undefined ? 'accepted' : 'refused'} by zod and by the API server`, () => {
-    const job = changed(path, value);
-    const answer = admit(leptonJobStructural(), job);
-    const parsed = leptonJobSchema.safeParse(job);
-    if (message === undefined) {
-      assert.deepEqual(answer, { stored: parsed.data });
-      return;
-    }
-    assert.ok(
-      'problems' in answer && answer.problems.some((problem) => problem.includes(message)),
-      JSON.stringify(answer),
-    );
-    assert.ok(
-      parsed.error?.issues.some((issue) => issue.message.includes(message)),
-      parsed.error?.message,
-    );
-  });
+function assertJudged(job: unknown, message: string | undefined): void {
+  const answer = admit(leptonJobStructural(), job);
+  const parsed = leptonJobSchema.safeParse(job);
+  if (message === undefined) {
+    assert.deepEqual(answer, { stored: parsed.data });
+    return;
+  }
+  assert.ok(
+    'problems' in answer && answer.problems.some((problem) => problem.includes(message)),
+    JSON.stringify(answer),
+  );
+  assert.ok(
+    parsed.error?.issues.some((issue) => issue.message.includes(message)),
+    parsed.error?.message,
+  );
 }
+
+for (const [what, path, value, message] of CASES)
+  test(`${what}: ${message === undefined ? 'accepted' : 'refused'} by zod and by the API server`, () =>
+    assertJudged(changed(path, value), message));
+
+test('parameters in servers and in workers: more workers that stay than servers, and not too many', () => {
+  const judge = (replicas: number, worker: object, message?: string): void => {
+    const job = changed('parameterServer', { replicas, placement: 'mixed' });
+    assertJudged({ ...job, spec: { ...(job['spec'] as object), worker } }, message);
+  };
+  judge(1, { replicas: 2 });
+  judge(24, { replicas: 40 });
+  judge(2, { replicas: 9, minReplicas: 3 });
+  judge(0, { replicas: 2 }, 'mixed only with at least 1 server');
+  judge(2, { replicas: 2 }, 'mixed only with at least 1 server');
+  judge(2, { replicas: 9, minReplicas: 2 }, 'mixed only with at least 1 server');
+  judge(25, { replicas: 40 }, 'mixed only with at least 1 server');
+});

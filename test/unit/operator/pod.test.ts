@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type OperatorConfig, operatorConfigSchema } from '../../../operator/config.ts';
+import { isCoordinator } from '../../../operator/leptonjob/hosting.ts';
 import { jobConfigOf } from '../../../operator/leptonjob/job-config.ts';
 import { podOf } from '../../../operator/leptonjob/pod.ts';
 import { SmallCluster } from './small-cluster.ts';
@@ -117,6 +118,25 @@ test('a worker that holds parameters listens, is found, has both identities, and
   });
   const standings = [0, 1, 2].map((rank) => standingOf(cluster, 'worker', rank));
   assert.deepEqual(standings, [HOLDS, HOLDS, COMPUTES]);
+});
+
+test('parameters in servers and in workers: servers come first, and the first of them coordinates', () => {
+  const cluster = new SmallCluster({
+    worker: { replicas: 3, minReplicas: 2 },
+    parameterServer: { replicas: 1, placement: 'mixed' },
+  });
+  const standings = [0, 1, 2].map((rank) => standingOf(cluster, 'worker', rank));
+  assert.deepEqual(standings, [HOLDS, HOLDS, COMPUTES]);
+  assert.deepEqual(standingOf(cluster, 'server', 0), { ...HOLDS, server: false });
+  const { servers, hostedServers } = jobConfigOf(cluster.job).content;
+  assert.deepEqual(
+    [servers.map((address) => address.split('.')[0]), hostedServers],
+    [['job-server-0', 'job-worker-0', 'job-worker-1'], 2],
+  );
+  const coordinators = (['server', 'worker'] as const).filter((role) =>
+    isCoordinator(cluster.job, { role, rank: 0 }),
+  );
+  assert.deepEqual(coordinators, ['server']);
 });
 
 test('a killed server is started again in its pod, where its memory is; not where the job says what follows such an end', () => {

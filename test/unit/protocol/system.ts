@@ -81,7 +81,7 @@ export class System {
       to: index + 1,
       state: index >= trainable,
     }));
-    this.shards = planShards(chunks, servers);
+    this.shards = planShards(chunks, { dedicated: servers, hosted: 0 });
     this.servers = this.shards.map((shard) => new Server(this, shard));
     this.present = job.workers;
     this.asked = job.workers;

@@ -20,7 +20,7 @@ function heldMemory(): { file: string; number: number } & Disposable {
 }
 
 function openShard(file: string | undefined, identity = 'a'): ShardArrays {
-  const shard = planShards(planChunks(LAYOUT, 4096), 1)[0]!;
+  const shard = planShards(planChunks(LAYOUT, 4096), { dedicated: 1, hosted: 0 })[0]!;
   const trainable = LAYOUT.trainableLength;
   const options: ShardArraysOptions = {
     shard,
