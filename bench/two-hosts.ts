@@ -62,7 +62,8 @@ const ALL_MODES: readonly Mode[] = [
   {
     name: 'localSteps of 50',
     exchange: { consistency: { mode: 'localSteps', localSteps: { steps: 50 } } },
-    stepsPerEpoch: 100,
+    // A round, and no more of them than are whole in one pass over the data.
+    stepsPerEpoch: 50,
     bytesBar: 1 / 50,
     slowBar: 1 / 0.8,
     lossBar: 1.01,
