@@ -26,10 +26,11 @@ import type {
   ShardReport,
 } from '../transport/messages.ts';
 import { Arrivals } from './arrivals.ts';
+import type { Payload } from './contributions.ts';
 import type { Encoded } from './gradient-codec.ts';
 import type { Log } from './log.ts';
 import { identityOf, type Plan, parsePlan } from './plan.ts';
-import { type Payload, ShardArrays, trainableOf } from './shard-arrays.ts';
+import { ShardArrays, trainableOf } from './shard-arrays.ts';
 import { ShardSnapshot } from './shard-snapshot.ts';
 import { type Session, type Speaker, WorkerStreams } from './worker-streams.ts';
 

@@ -1,4 +1,4 @@
-// The numbers of one shard: two versions of its parameters, the sum of gradients, the optimizer's slots. No protocol.
+// The numbers of one shard: two versions of its parameters, and the optimizer that makes the next one of what has come. No protocol.
 import type {
   Advance,
   CodecName,
@@ -7,15 +7,15 @@ import type {
   OptimizerSpec,
   Segment,
   UpdateOptions,
-  WeightedPart,
 } from '../../native/engine.ts';
 import { type Chunk, NORM_BLOCK, type Shard, strideOf } from '../protocol/chunks.ts';
 import { gradientNotFinite, RuntimeError } from '../protocol/errors.ts';
 import type { ExchangeEffect } from '../protocol/exchange-messages.ts';
-import type { Lease } from '../transport/frames.ts';
 import type { SharedMemory } from '../transport/messages.ts';
+import { CodedAnswers } from './coded-answers.ts';
+import { Contributions, type Part, type Payload, type Range } from './contributions.ts';
 import { bytesOf } from './float-bytes.ts';
-import { type Encoded, type GradientCodec, mustBeFinite, ratioAt } from './gradient-codec.ts';
+import type { Encoded, GradientCodec } from './gradient-codec.ts';
 import type { ShardSnapshot } from './shard-snapshot.ts';
 import { segmentOf, sharedAs } from './shared-memory.ts';
 
@@ -40,37 +40,11 @@ export interface ShardArraysOptions {
 /** How version + 1 of a chunk comes about, as the exchange decides it. */
 export type ChunkUpdate = Omit<Extract<ExchangeEffect, { kind: 'update' }>, 'kind'>;
 
-/** Received contributions to a chunk that may wait for its update. */
-const WAITING_PARTS = 2;
-
-/** The values of one chunk, as a worker brought them: little-endian floats, or those of a codec. */
-export interface Payload {
-  readonly bytes: Uint8Array;
-  readonly codec: CodecName | '';
-  /** In memory of the worker, who leaves it alone until the step is over; otherwise received, and ours. */
-  readonly shared: boolean;
-  /** Of received bytes: kept while they are held. */
-  readonly lease?: Lease;
-}
-
-/** A part of a sum, in floats or in a codec. */
-interface Part extends WeightedPart {
-  readonly rank: number;
-  readonly shared: boolean;
-  readonly lease?: Lease | undefined;
-}
-
 /** An update that is decided and not made. */
 interface Due extends Advance {
   readonly chunk: number;
   readonly step: number;
   readonly parts: readonly Part[];
-}
-
-/** How a chunk's answer goes, and how many contributions came so. */
-interface Answer {
-  readonly codec: CodecName;
-  readonly contributions: number;
 }
 
 /** A copy of all that a checkpoint keeps of a shard. */
@@ -95,29 +69,16 @@ export class ShardArrays {
   readonly #clipValue: number | undefined;
   readonly #trainable: number;
   readonly #versions: readonly [Float32Array, Float32Array];
-  readonly #sum: Float32Array;
+  readonly #contributions: Contributions;
   readonly #optimizer: Optimizer;
   /** Where others may see the versions. */
   readonly #segment: Segment | undefined;
   readonly #snapshot: ShardSnapshot | undefined;
-  /** Chunk -> rank -> what waits for its turn. */
-  readonly #held = new Map<number, Map<number, Payload>>();
-  /** Chunk -> what is still to be added to its sum, in rank order. */
-  readonly #parts = new Map<number, Part[]>();
   /** Of one version, of chunks whose answers nobody has seen yet. */
   #due: Due[] = [];
-  /** Chunk -> how received contributions to its sum came. */
-  readonly #codecs = new Map<number, (CodecName | '')[]>();
   readonly #gradientCodec: GradientCodec | undefined;
   readonly #encodesAnswers: boolean;
-  /** Where a codec is used, versions are what workers have of the parameters; these are the parameters. Valid for chunks in `#apart`. */
-  readonly #exact: Float32Array;
-  readonly #apart = new Set<number>();
-  /** Chunk -> its newest version as what was added to the one before. */
-  readonly #differences = new Map<number, Encoded & { readonly step: number }>();
-  readonly #wires = new Map<number, Buffer>();
-  /** Chunks whose sum holds something. */
-  readonly #begun = new Set<number>();
+  readonly #coded: CodedAnswers | undefined;
 
   constructor(engine: Engine, options: ShardArraysOptions) {
     const { shard, trainableLength, optimizer, clipValue, sharedMemory, gradientCodec, snapshot } = options;
@@ -132,10 +93,10 @@ export class ShardArrays {
     const { values: versions } = snapshot?.segment ??
       this.#segment ?? { values: new Float32Array(2 * stride) };
     this.#versions = [versions.subarray(0, length), versions.subarray(stride, stride + length)];
-    this.#sum = new Float32Array(length);
+    this.#contributions = new Contributions(engine, length, (index) => this.#range(index));
     this.#gradientCodec = gradientCodec;
     this.#encodesAnswers = options.encodesAnswers;
-    this.#exact = new Float32Array(gradientCodec ? length : 0);
+    if (gradientCodec) this.#coded = new CodedAnswers(engine, gradientCodec, length);
     this.#optimizer = engine.createOptimizer(optimizer, this.#trainable, {
       place: snapshot?.place,
       threads: options.threads,
@@ -143,7 +104,7 @@ export class ShardArrays {
   }
 
   get sizeBytes(): number {
-    return this.#sum.byteLength;
+    return this.#versions[0].byteLength;
   }
 
   chunk(index: number): Chunk | undefined {
@@ -155,7 +116,8 @@ export class ShardArrays {
     if (codec === '') {
       this.checkSize(index, bytes);
       // What is shared may change until it is summed, so it is looked at then.
-      if (!shared) this.#checkFinite(index, rank, step, bytes);
+      if (!shared && !this.#engine.allFinite(bytes))
+        throw gradientNotFinite(`gradient of rank ${rank}`, index, step);
       return;
     }
     const chunk = this.chunk(index);
@@ -185,94 +147,49 @@ export class ShardArrays {
       );
   }
 
-  /** Throws GRADIENT_NOT_FINITE: one such value would be in all parameters for ever. */
-  #checkFinite(index: number, rank: number, step: number, data: Uint8Array): void {
-    if (this.#engine.allFinite(data)) return;
-    throw gradientNotFinite(`gradient of rank ${rank}`, index, step);
-  }
-
   hold(index: number, rank: number, payload: Payload): void {
-    const held = this.#held.get(index) ?? new Map<number, Payload>();
-    this.#held.set(index, held);
-    held.set(rank, payload);
-    payload.lease?.keep();
+    this.#contributions.hold(index, rank, payload);
   }
 
   accumulate(index: number, rank: number, weight: number, first: boolean): void {
-    if (first) {
-      this.#begun.delete(index);
-      this.#parts.set(index, []);
-      this.#codecs.set(index, []);
-    }
-    const payload = this.#held.get(index)?.get(rank);
-    this.#held.get(index)?.delete(rank);
-    if (!payload) return;
-    if (weight > 0) this.#add(index, rank, weight, payload);
-    else payload.lease?.release();
-  }
-
-  #add(index: number, rank: number, weight: number, { bytes, codec, shared, lease }: Payload): void {
-    const parts = this.#parts.get(index)!;
-    parts.push({ data: bytes, codec: codec || undefined, weight, rank, shared, lease });
-    // Shared memory stays where it is until the update needs it; of received bytes a few wait for it as well, and are added on its way.
-    if (shared) return;
-    this.#codecs.get(index)!.push(codec);
-    if (parts.length > WAITING_PARTS) this.#addParts(index);
-  }
-
-  #addParts(index: number): void {
-    const [from, to] = this.#range(index);
-    const parts = this.#parts.get(index) ?? [];
-    if (!this.#begun.has(index)) this.#sum.fill(0, from, to);
-    this.#begun.add(index);
-    for (const { data, codec, weight, lease } of parts.splice(0)) {
-      if (!codec) this.#engine.accumulate(this.#sum, from, data, weight);
-      else this.#engine.decodeAccumulate(codec, data, this.#sum, from, to - from, weight);
-      lease?.release();
-    }
-  }
-
-  /** Received bytes were looked at when they came; what is shared can change until it is summed. */
-  #checkShared(index: number, step: number, parts: readonly Part[]): void {
-    for (const { data, rank, shared } of parts) if (shared) this.#checkFinite(index, rank, step, data);
+    this.#contributions.accumulate(index, rank, weight, first);
   }
 
   /** Version + 1 of a chunk, which is there after `settle`. Throws GRADIENT_NOT_FINITE; the shard is then of no use any more. */
-  update({ chunk: index, version: step, iteration, scale, learningRate, share }: ChunkUpdate): void {
+  update(update: ChunkUpdate): void {
+    const { chunk: index, version: step, iteration, scale, learningRate } = update;
     this.#snapshot?.begin(step + 1);
-    const [from, to] = this.#range(index);
-    const old = this.#version(step);
-    const next = this.#version(step + 1);
-    const parts = this.#parts.get(index) ?? [];
     if (this.chunk(index)!.state) {
-      this.#checkShared(index, step, parts);
-      this.#addParts(index);
-      // The workers' mean replaces the state, or one worker's replaces its share of it; without any sample it stays.
-      const part = scale > 0 ? share : 0;
-      for (let at = from; at < to; at++) {
-        const mean = this.#sum[at]! * scale;
-        next[at] = part === 1 ? mean : old[at]! + part * (mean - old[at]!);
-      }
+      this.#replaceState(update);
       return;
     }
-    const options = {
-      learningRate,
-      iteration,
-      scale,
-      ...(this.#clipValue === undefined ? {} : { clipValue: this.#clipValue }),
-    };
-    const codecs = this.#codecs.get(index) ?? [];
+    const clip = this.#clipValue === undefined ? {} : { clipValue: this.#clipValue };
+    const options = { learningRate, iteration, scale, ...clip };
+    const codecs = this.#contributions.codecsOf(index);
     const codec = this.#encodesAnswers && codecs.every((one) => one === codecs[0]) ? codecs[0] : '';
-    if (codec) this.#updateApart(index, step, options, { codec, contributions: codecs.length });
-    else if (this.#apart.has(index)) this.#updateTogether(index, step, options);
+    if (codec) this.#updateApart(index, step, options, codec);
+    else if (this.#coded?.apart.has(index)) this.#updateTogether(index, step, options);
     else if (scale === 0) this.#stay(index, step);
     else this.#defer(index, step, options);
+  }
+
+  /** The workers' mean replaces it, or one worker's replaces its share of it; without any sample it stays. */
+  #replaceState({ chunk, version: step, scale, share }: ChunkUpdate): void {
+    const { from, to } = this.#range(chunk);
+    const old = this.#version(step);
+    const next = this.#version(step + 1);
+    const sum = this.#contributions.total(chunk, step);
+    const part = scale > 0 ? share : 0;
+    for (let at = from; at < to; at++) {
+      const mean = sum[at]! * scale;
+      next[at] = part === 1 ? mean : old[at]! + part * (mean - old[at]!);
+    }
   }
 
   /** Several are made together in one call, which more than one thread can share. */
   #defer(chunk: number, step: number, options: UpdateOptions): void {
     if (this.#due[0] && this.#due[0].step !== step) this.settle();
-    this.#due.push({ chunk, step, ...this.#take(chunk, options) });
+    this.#due.push({ chunk, step, ...this.#advanceOf(chunk, options) });
   }
 
   /** Of which `settle` makes the next version; undefined: nothing is due. */
@@ -287,98 +204,54 @@ export class ShardArrays {
     this.#due = [];
     const { step } = due[0]!;
     const first = due[this.#optimizer.advance(this.#version(step + 1), this.#version(step), due)];
-    if (first) throw this.#overflow(first.chunk, step, first.parts);
+    if (first) throw this.#contributions.blame(first.parts, first.chunk, step);
     for (const { parts } of due) for (const { lease } of parts) lease?.release();
   }
 
   /** A step without any sample. */
   #stay(index: number, step: number): void {
-    const [from, to] = this.#range(index);
+    const { from, to } = this.#range(index);
     this.#version(step + 1).set(this.#version(step).subarray(from, to), from);
     const [slots, next] = [this.#slots(step), this.#slots(step + 1)];
     if (slots !== next) for (const name in slots) next[name]!.set(slots[name]!.subarray(from, to), from);
   }
 
-  /**
-   * All received contributions came in a codec: so goes the answer. It carries as many values as they did together, and what it
-   * leaves out is in the next difference between the parameters and what workers have.
-   */
-  #updateApart(index: number, step: number, options: UpdateOptions, { codec, contributions }: Answer): void {
-    const [from, to] = this.#range(index);
-    const old = this.#version(step);
-    if (!this.#apart.has(index)) this.#exact.set(old.subarray(from, to), from);
-    this.#apart.add(index);
-    this.#updateExact(index, step, options);
-    const ratio = Math.min(1, contributions * ratioAt(this.#gradientCodec!, step));
-    const wire = this.#wire(index, step + 1, this.#engine.encodedBytes(codec, to - from, ratio));
-    const next = this.#version(step + 1);
-    const view = this.#follow(index, step) ? next : old;
-    const written = mustBeFinite('parameters', index, step + 1, () =>
-      this.#engine.encodeDifference(codec, this.#exact, view, next, from, to, wire, ratio),
-    );
-    this.#differences.set(index, { step: step + 1, codec, data: wire.subarray(0, written) });
+  /** All received contributions came in a codec: so goes the answer. */
+  #updateApart(chunk: number, step: number, options: UpdateOptions, codec: CodecName): void {
+    const range = this.#range(chunk);
+    const [old, next] = [this.#version(step), this.#version(step + 1)];
+    this.#coded!.part(chunk, old, range);
+    this.#updateExact(chunk, step, options);
+    const contributions = this.#contributions.codecsOf(chunk).length;
+    this.#coded!.answer({ chunk, step, codec, contributions, old, next, ...range });
   }
 
-  /** Where a version differs from the one before in few values, the memory of the next one becomes this version by those: nothing is copied. */
-  #follow(index: number, step: number): boolean {
-    const last = this.#differences.get(index);
-    if (last?.step !== step || last.codec !== 'topK') return false;
-    const [from, to] = this.#range(index);
-    this.#engine.decodeAccumulate(last.codec, last.data, this.#version(step + 1), from, to - from, 1);
-    return true;
+  #updateTogether(chunk: number, step: number, options: UpdateOptions): void {
+    this.#updateExact(chunk, step, options);
+    this.#coded!.join(chunk, this.#version(step + 1), this.#range(chunk));
   }
 
-  /** Memory that the answer of two steps before has lain in: as long as a version is readable, so is its answer. */
-  #wire(index: number, step: number, bytes: number): Buffer {
-    const place = 2 * index + (step % 2);
-    const known = this.#wires.get(place);
-    if (known && known.length >= bytes) return known;
-    const wire = Buffer.allocUnsafeSlow(bytes);
-    this.#wires.set(place, wire);
-    return wire;
-  }
-
-  /** Workers are told the parameters themselves. */
-  #updateTogether(index: number, step: number, options: UpdateOptions): void {
-    const [from, to] = this.#range(index);
-    this.#updateExact(index, step, options);
-    this.#version(step + 1).set(this.#exact.subarray(from, to), from);
-    this.#apart.delete(index);
-    this.#differences.delete(index);
-  }
-
-  #updateExact(index: number, step: number, options: UpdateOptions): void {
+  #updateExact(chunk: number, step: number, options: UpdateOptions): void {
     if (options.scale === 0) return;
-    const range = this.#take(index, options);
-    if (this.#optimizer.advance(this.#exact, this.#exact, [range]) !== -1)
-      throw this.#overflow(index, step, range.parts);
-    for (const { lease } of range.parts) lease?.release();
+    const { exact } = this.#coded!;
+    const advance = this.#advanceOf(chunk, options);
+    if (this.#optimizer.advance(exact, exact, [advance]) !== -1)
+      throw this.#contributions.blame(advance.parts, chunk, step);
+    for (const { lease } of advance.parts) lease?.release();
   }
 
-  /** What came of a chunk, which is nobody else's from here on. */
-  #take(index: number, options: UpdateOptions): Advance & { readonly parts: readonly Part[] } {
-    const [from, to] = this.#range(index);
-    const sum = this.#begun.has(index) ? this.#sum : undefined;
-    return { sum, parts: this.#parts.get(index)?.splice(0) ?? [], from, to, options };
-  }
-
-  /** Who brought it; nobody where finite values have too large a sum. */
-  #overflow(index: number, step: number, parts: readonly Part[]): RuntimeError {
-    const culprit = parts.find(({ codec, data }) => !codec && !this.#engine.allFinite(data));
-    return gradientNotFinite(culprit ? `gradient of rank ${culprit.rank}` : 'sum of gradients', index, step);
+  #advanceOf(chunk: number, options: UpdateOptions): Advance & { readonly parts: readonly Part[] } {
+    return { ...this.#contributions.take(chunk), ...this.#range(chunk), options };
   }
 
   /** Sums of squares of the trainable blocks, of the gradient times `scale`. */
   squares(step: number, scale: number): number[] {
-    for (const { index, state } of this.shard.chunks) {
-      if (state) continue;
-      this.#checkShared(index, step, this.#parts.get(index) ?? []);
-      this.#addParts(index);
-    }
+    const trained = this.shard.chunks.filter(({ state }) => !state);
+    const sums = trained.map(({ index }) => this.#contributions.total(index, step));
     const blocks: number[] = [];
     for (let at = 0; at < this.#trainable; at += NORM_BLOCK) {
       const to = Math.min(at + NORM_BLOCK, this.#trainable);
-      blocks.push(this.#engine.sumOfSquares(this.#sum, at, to) * scale * scale);
+      blocks.push(this.#engine.sumOfSquares(sums[0]!, at, to) * scale * scale);
     }
     return blocks;
   }
@@ -396,13 +269,13 @@ export class ShardArrays {
 
   /** How a worker that has the version before learns this one. */
   news(index: number, step: number): Encoded {
-    const difference = this.#differences.get(index);
-    return difference?.step === step ? difference : { codec: '', data: this.bytes(index, step) };
+    return this.#coded?.difference(index, step) ?? { codec: '', data: this.bytes(index, step) };
   }
 
   /** Live bytes of a chunk's version. */
   bytes(index: number, step: number): Uint8Array {
-    return bytesOf(this.#version(step), ...this.#range(index));
+    const { from, to } = this.#range(index);
+    return bytesOf(this.#version(step), from, to);
   }
 
   write(index: number, step: number, data: Uint8Array): void {
@@ -411,9 +284,9 @@ export class ShardArrays {
 
   copy(step: number): ShardCopy {
     const parameters = this.#version(step).slice();
-    for (const index of this.#apart) {
-      const [from, to] = this.#range(index);
-      parameters.set(this.#exact.subarray(from, to), from);
+    for (const index of this.#coded?.apart ?? []) {
+      const { from, to } = this.#range(index);
+      parameters.set(this.#coded!.exact.subarray(from, to), from);
     }
     const tensors: Record<string, Float32Array> = { parameters };
     for (const [name, slot] of Object.entries(this.#slots(step))) tensors[`slot.${name}`] = slot.slice();
@@ -469,8 +342,8 @@ export class ShardArrays {
     return this.#versions[step % 2 === 0 ? 0 : 1];
   }
 
-  #range(index: number): [number, number] {
+  #range(index: number): Range {
     const chunk = this.chunk(index)!;
-    return [chunk.from - this.shard.from, chunk.to - this.shard.from];
+    return { from: chunk.from - this.shard.from, to: chunk.to - this.shard.from };
   }
 }
