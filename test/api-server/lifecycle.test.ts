@@ -347,7 +347,7 @@ test('a job that starts suspended has no pods until it is resumed', async () => 
 });
 
 test('activeDeadlineSeconds: stopped with a checkpoint, Failed with DeadlineExceeded', async () => {
-  await fleet.submit('late', { activeDeadlineSeconds: 1 });
+  await fleet.submit('late', { activeDeadlineSeconds: 4 });
   await fleet.run('late', { phase: 'Running' });
   const { status } = await fleet.phase('late', 'Failed');
   assert.equal(status?.conditions?.find(({ type }) => type === 'Failed')?.reason, 'DeadlineExceeded');
