@@ -4,7 +4,8 @@
 import { createInterface } from 'node:readline';
 import { CHUNK_LENGTH } from '../worker/protocol/chunks.ts';
 import { ExchangeClient } from '../worker/transport/clients.ts';
-import { type ExchangeHandlers, listen } from '../worker/transport/listener.ts';
+import type { ExchangeHandlers } from '../worker/transport/handlers.ts';
+import { listen } from '../worker/transport/listener.ts';
 
 const CHUNK_BYTES = 4 * CHUNK_LENGTH;
 const [end, port] = process.argv.slice(2);

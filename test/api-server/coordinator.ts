@@ -3,8 +3,9 @@
 import { SECRETS, type Stored } from '../../operator/kube/objects.ts';
 import type { Heard } from '../../operator/leptonjob/report.ts';
 import { Certificates } from '../../worker/transport/certificates.ts';
-import { type Listener, listen, type Outbox } from '../../worker/transport/listener.ts';
+import { type Listener, listen } from '../../worker/transport/listener.ts';
 import type { ResizeRequest } from '../../worker/transport/messages.ts';
+import type { Outbox } from '../../worker/transport/streams.ts';
 import type { ControlPlane } from '../cluster/control-plane.ts';
 import { until } from '../cluster/daemon.ts';
 

@@ -19,8 +19,9 @@ import type { JobPhase, JobProgress, JobResult, LogLine } from '../protocol/prog
 import type { ReportedProgress } from '../roles/progress-board.ts';
 import { writeChromeTrace } from '../trace/chrome.ts';
 import { Certificates } from '../transport/certificates.ts';
-import { CoordinationClient, type Incoming } from '../transport/clients.ts';
+import { CoordinationClient } from '../transport/clients.ts';
 import type { Security } from '../transport/security.ts';
+import type { Incoming } from '../transport/streams.ts';
 import { newToken } from '../transport/token.ts';
 import { Child, type ChildEnd } from './child.ts';
 import { KeptMemory } from './kept-memory.ts';

@@ -7,7 +7,7 @@ import type { Begun } from '../protocol/gather.ts';
 import { Shares } from '../protocol/shares.ts';
 import { Waits } from '../protocol/waits.ts';
 import type { PhaseClock } from '../trace/phase-times.ts';
-import type { CoordinationHandlers, Outbox } from '../transport/listener.ts';
+import type { CoordinationHandlers } from '../transport/handlers.ts';
 import type {
   EnlistRequest,
   EvaluationReport,
@@ -20,6 +20,7 @@ import type {
   ServerCommand,
   ShardReport,
 } from '../transport/messages.ts';
+import type { Outbox } from '../transport/streams.ts';
 import { Course, type CourseOptions, type Peers } from './course.ts';
 import { PendingJoins } from './pending-joins.ts';
 import { digestOf } from './plan.ts';

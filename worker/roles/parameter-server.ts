@@ -12,7 +12,7 @@ import type { Begun } from '../protocol/gather.ts';
 import { paceOf } from '../protocol/pace.ts';
 import type { Trace } from '../trace/trace.ts';
 import type { Lease } from '../transport/frames.ts';
-import type { ExchangeHandlers, Inbox, Outbox } from '../transport/listener.ts';
+import type { ExchangeHandlers } from '../transport/handlers.ts';
 import type {
   AttendRequest,
   AttendResponse,
@@ -25,6 +25,7 @@ import type {
   ServerCommand,
   ShardReport,
 } from '../transport/messages.ts';
+import type { Inbox, Outbox } from '../transport/streams.ts';
 import { Arrivals } from './arrivals.ts';
 import type { Payload } from './contributions.ts';
 import type { Encoded } from './gradient-codec.ts';

@@ -1,8 +1,8 @@
 // The coordinator's lines to the parameter servers: the one in its own process and those that enlist. The newest process of a
 // server has its place. Decides nothing about the job.
 import { RuntimeError } from '../protocol/errors.ts';
-import type { Outbox } from '../transport/listener.ts';
 import type { ServerCommand } from '../transport/messages.ts';
+import type { Outbox } from '../transport/streams.ts';
 
 export interface ServerLinksOptions {
   readonly servers: number;

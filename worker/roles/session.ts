@@ -5,9 +5,9 @@ import { RuntimeError } from '../protocol/errors.ts';
 import { type Begun, Gather, type GatherEffect, type GatherMessage, isEnding } from '../protocol/gather.ts';
 import type { Totals } from '../protocol/ledger.ts';
 import { type TurnEffect, Turns } from '../protocol/turns.ts';
-import type { Incoming, Outgoing } from '../transport/clients.ts';
 import { type DelayOptions, delayed } from '../transport/delay.ts';
 import type { Parameters, PullMessage, PushMessage } from '../transport/messages.ts';
+import type { Incoming, Outgoing } from '../transport/streams.ts';
 import { type Attended, attendAll, ownersOf, partnersOf, type SessionOptions } from './attendance.ts';
 import type { Encoded, Moment } from './gradient-codec.ts';
 

@@ -1,5 +1,5 @@
 // Those who watch a job: launcher, command, operator. Tells them what it is told; decides nothing.
-import type { Outbox } from '../transport/listener.ts';
+import type { Outbox } from '../transport/streams.ts';
 
 export class Watchers {
   readonly #outboxes = new Set<Outbox<unknown>>();

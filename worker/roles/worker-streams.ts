@@ -3,8 +3,8 @@
 import type { Engine, Segment } from '../../native/engine.ts';
 import { RuntimeError } from '../protocol/errors.ts';
 import type { Begun } from '../protocol/gather.ts';
-import type { Inbox, Outbox } from '../transport/listener.ts';
 import type { PullMessage, PushMessage, SharedMemory } from '../transport/messages.ts';
+import type { Inbox, Outbox } from '../transport/streams.ts';
 import type { Encoded } from './gradient-codec.ts';
 import { openShared } from './shared-memory.ts';
 

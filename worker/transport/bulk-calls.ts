@@ -8,14 +8,15 @@ import type { RuntimeError } from '../protocol/errors.ts';
 import { type BulkConnection, type Lane, plainLane } from './bulk-connection.ts';
 import { BulkWriter } from './bulk-writer.ts';
 import { EMPTY_FRAME, Frames, SpareBuffers } from './frames.ts';
+import type { ExchangeHandlers } from './handlers.ts';
 import { PULL_MESSAGE, PUSH_MESSAGE } from './hot-messages.ts';
 import { addressOf, type Limits } from './limits.ts';
-import type { ExchangeHandlers, Inbox, Outbox } from './listener.ts';
 import type { PullMessage, PullRequest, PushMessage } from './messages.ts';
 import { maxMessageBytes } from './options.ts';
 import { authorize, mustBelong, type Security } from './security.ts';
 import { services } from './services.ts';
 import { RefusedCall, trailersOf } from './status.ts';
+import type { Inbox, Outbox } from './streams.ts';
 import { Watchdog } from './watchdog.ts';
 
 const WORKER = ['worker'] as const;

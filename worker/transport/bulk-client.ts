@@ -13,17 +13,18 @@ import { checkServerIdentity, connect as connectTls } from 'node:tls';
 import { RuntimeError } from '../protocol/errors.ts';
 import { BulkConnection, type Lane } from './bulk-connection.ts';
 import { BulkWriter } from './bulk-writer.ts';
-import type { Incoming, Outgoing, PeerOptions } from './clients.ts';
 import { EMPTY_FRAME, Frames, type Lease, SpareBuffers } from './frames.ts';
 import { PULL_MESSAGE, PUSH_MESSAGE } from './hot-messages.ts';
 import { keepAlive } from './keep-alive.ts';
 import type { Lookup } from './line.ts';
 import type { PullMessage, PullRequest, PushMessage } from './messages.ts';
 import { BULK_SETTING, BULK_SETTINGS, DATA_WINDOW, maxMessageBytes } from './options.ts';
+import type { PeerOptions } from './peer.ts';
 import { callMetadata, identityOf, type Security } from './security.ts';
 import { services } from './services.ts';
 import { onreadOf } from './socket-reads.ts';
 import { errorIn } from './status.ts';
+import type { Incoming, Outgoing } from './streams.ts';
 import { STUCK_MS, Watchdog } from './watchdog.ts';
 
 /** From the first look at the peer's name to the answer of its HTTP/2: who is there answers a heartbeat or an Attend before. */

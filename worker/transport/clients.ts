@@ -1,9 +1,9 @@
 // The calling end: typed clients of both services with deadlines, proof of the job and runtime errors. No retries of its own.
+
 import type { ChannelOptions, ClientReadableStream, ServiceClientConstructor } from '@grpc/grpc-js';
 import type { RuntimeError } from '../protocol/errors.ts';
 import { BulkClient } from './bulk-client.ts';
-import type { Lease } from './frames.ts';
-import { Line, type Lookup } from './line.ts';
+import { Line } from './line.ts';
 import type {
   AttendRequest,
   AttendResponse,
@@ -21,41 +21,12 @@ import type {
   ShardReport,
 } from './messages.ts';
 import { clientOptions } from './options.ts';
+import type { PeerOptions } from './peer.ts';
 import { chosenVersion, PROTOCOL } from './protocol.ts';
 import { callMetadata, channelCredentials, channelIdentity, type Security } from './security.ts';
 import { services } from './services.ts';
 import { errorOf } from './status.ts';
-
-export interface PeerOptions {
-  /** host:port */
-  readonly address: string;
-  readonly security: Security;
-  readonly chunkBytes: number;
-  readonly lookup?: Lookup;
-  /** For how long a stream that we write may stand still while messages wait. */
-  readonly stuckMs?: number;
-}
-
-/** A stream that we read: ends once, with or without an error. */
-export interface Incoming<T> {
-  /** Where a lease comes with a message, the memory of the message serves another one afterwards unless it is kept. */
-  onMessage(listener: (message: T, lease?: Lease) => void): void;
-  onEnd(listener: (error: RuntimeError | undefined) => void): void;
-  cancel(): void;
-}
-
-/**
- * A stream that we write. Messages must stay unchanged until the peer has reacted to them: what waits is only referred to. A stream
- * that stands still while messages wait fails with STREAM_STUCK.
- */
-export interface Outgoing<T> {
-  /** `taken` is called when the message may change; never where the stream fails before. */
-  write(message: T, taken?: () => void): void;
-  /** Says that no more will come; resolves when the peer has taken everything. */
-  finish(): Promise<void>;
-  onFailure(listener: (error: RuntimeError) => void): void;
-  cancel(): void;
-}
+import type { Incoming, Outgoing } from './streams.ts';
 
 class Peer {
   readonly address: string;

@@ -1,5 +1,6 @@
 // The listening end: one gRPC server per process, with limits, the token check and errors as statuses. Calls that carry bulk are
 // bulk-calls.ts's. No meaning of messages.
+
 import type { Http2Server, ServerHttp2Session } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import {
@@ -12,21 +13,15 @@ import {
 } from '@grpc/grpc-js';
 import { RuntimeError } from '../protocol/errors.ts';
 import { BulkEntrance } from './bulk-entrance.ts';
-import type { Lease } from './frames.ts';
+import type { CoordinationHandlers, ExchangeHandlers } from './handlers.ts';
 import { addressOf, Limits } from './limits.ts';
 import type {
   AttendRequest,
-  AttendResponse,
   Empty,
   EnlistRequest,
   EvaluationReport,
   HeartbeatRequest,
-  HeartbeatResponse,
   JoinRequest,
-  JoinResponse,
-  PullMessage,
-  PullRequest,
-  PushMessage,
   ResizeRequest,
   ServerCommand,
   ShardReport,
@@ -43,44 +38,8 @@ import {
 } from './security.ts';
 import { services } from './services.ts';
 import { statusOf } from './status.ts';
+import type { Outbox } from './streams.ts';
 import { STUCK_MS, Watchdog } from './watchdog.ts';
-
-/**
- * The writing half of a server stream. Writes after the end are dropped. Messages must stay unchanged until the peer has reacted to
- * them: what waits is only referred to. A peer that takes nothing while messages wait loses its connection.
- */
-export interface Outbox<T> {
-  write(message: T): void;
-  end(): void;
-  fail(error: RuntimeError): void;
-  /** Called once when the peer is gone or the stream has ended. */
-  onClose(listener: () => void): void;
-}
-
-/** A client stream. `onMessage` may throw: the stream then fails with that error. */
-export interface Inbox<T> {
-  /** The memory of a message serves another one afterwards unless its lease is kept. */
-  onMessage(listener: (message: T, lease: Lease) => void): void;
-  onClose(listener: () => void): void;
-  fail(error: RuntimeError): void;
-}
-
-export interface CoordinationHandlers {
-  join(request: JoinRequest): Promise<JoinResponse>;
-  heartbeat(request: HeartbeatRequest): HeartbeatResponse;
-  reportEvaluation(request: EvaluationReport): void;
-  enlist(request: EnlistRequest, commands: Outbox<ServerCommand>): void;
-  reportShard(request: ShardReport): void;
-  watch(progress: Outbox<unknown>): void;
-  stop(): void;
-  resize(request: ResizeRequest): void;
-}
-
-export interface ExchangeHandlers {
-  attend(request: AttendRequest): AttendResponse;
-  push(messages: Inbox<PushMessage>): void;
-  pull(request: PullRequest, messages: Outbox<PullMessage>): void;
-}
 
 export interface ListenerOptions {
   /** host:port */

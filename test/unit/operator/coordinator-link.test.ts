@@ -12,7 +12,8 @@ import type { LeptonJobObject, Report } from '../../../operator/leptonjob/job.ts
 import type { Pod } from '../../../operator/leptonjob/pod-view.ts';
 import { Runs } from '../../../operator/leptonjob/runs.ts';
 import { Certificates } from '../../../worker/transport/certificates.ts';
-import { listen, type Outbox } from '../../../worker/transport/listener.ts';
+import { listen } from '../../../worker/transport/listener.ts';
+import type { Outbox } from '../../../worker/transport/streams.ts';
 
 const UID = '0000-job';
 const DAY_MS = 86_400_000;

@@ -1,12 +1,8 @@
 // A listening exchange whose handlers a test gives, and clients of it. Real gRPC on the loopback interface.
-import { CoordinationClient, ExchangeClient, type PeerOptions } from '../../../worker/transport/clients.ts';
-import {
-  type CoordinationHandlers,
-  type ExchangeHandlers,
-  type Listener,
-  type ListenerOptions,
-  listen,
-} from '../../../worker/transport/listener.ts';
+import { CoordinationClient, ExchangeClient } from '../../../worker/transport/clients.ts';
+import type { CoordinationHandlers, ExchangeHandlers } from '../../../worker/transport/handlers.ts';
+import { type Listener, type ListenerOptions, listen } from '../../../worker/transport/listener.ts';
+import type { PeerOptions } from '../../../worker/transport/peer.ts';
 import { newToken } from '../../../worker/transport/token.ts';
 
 export const CHUNK_BYTES = 2 ** 20;

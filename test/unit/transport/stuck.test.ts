@@ -5,8 +5,9 @@ import { connect, createServer, type ServerHttp2Session, type ServerHttp2Stream 
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import type { RuntimeError } from '../../../worker/protocol/errors.ts';
-import { ExchangeClient, type Outgoing } from '../../../worker/transport/clients.ts';
+import { ExchangeClient } from '../../../worker/transport/clients.ts';
 import type { PushMessage } from '../../../worker/transport/messages.ts';
+import type { Outgoing } from '../../../worker/transport/streams.ts';
 import { newToken, TOKEN_KEY } from '../../../worker/transport/token.ts';
 import { Cable } from '../../hosts/cable.ts';
 import { CHUNK_BYTES, startFixture } from './fixture.ts';
