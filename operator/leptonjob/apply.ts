@@ -6,7 +6,7 @@ import { compareVersions } from '../kube/store.ts';
 import { generationFrom, makeCertificates } from './certificates.ts';
 import { configMapOf, networkPolicyOf, secretOf, serviceOf } from './children.ts';
 import { Creator, type CreatorOptions } from './create.ts';
-import type { GangTask } from './gang/gang-view.ts';
+import type { GangTask } from './gang/gang.ts';
 import type { Gangs } from './gang/gangs.ts';
 import type { ChildKind, JobEvent, LeptonJobObject, Step } from './job.ts';
 import { nextWorkersOf, workersOf } from './job-config.ts';

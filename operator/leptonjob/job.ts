@@ -3,7 +3,7 @@ import type { LeptonJobSpec } from '../../crds/leptonjob.ts';
 import type { LeptonJobStatus } from '../../crds/status.ts';
 import type { PhaseTimes } from '../../protos/phases.ts';
 import type { Stored } from '../kube/objects.ts';
-import type { GangRef, GangTask, GangView } from './gang/gang-view.ts';
+import type { GangRef, GangTask, GangView } from './gang/gang.ts';
 import type { EventReason, Role, WaitingOn } from './names.ts';
 
 export interface LeptonJobObject extends Stored {

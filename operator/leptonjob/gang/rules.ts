@@ -4,7 +4,7 @@ import type { LeptonJobStatus } from '../../../crds/status.ts';
 import type { Plan, PodView, Seen, Step } from '../job.ts';
 import { act, record } from '../rules/decision.ts';
 import { stoppingFor } from '../rules/suspending.ts';
-import type { GangRef } from './gang-view.ts';
+import type { GangRef } from './gang.ts';
 
 /** A job without pods keeps no places from others: of a suspended or finished one, and of what cannot be changed, nothing stays. */
 export function ungroup({ pods, gang, job }: Seen, status: LeptonJobStatus): Plan | undefined {

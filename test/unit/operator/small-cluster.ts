@@ -6,13 +6,8 @@ import type { LeptonJobStatus } from '../../../crds/status.ts';
 import { operatorConfigSchema } from '../../../operator/config.ts';
 import { newsOf } from '../../../operator/leptonjob/describe.ts';
 import type { GangBackend, GangObject } from '../../../operator/leptonjob/gang/backend.ts';
-import {
-  type Found,
-  type GangTask,
-  type GangView,
-  NO_GANG,
-  viewGang,
-} from '../../../operator/leptonjob/gang/gang-view.ts';
+import { type GangTask, type GangView, NO_GANG } from '../../../operator/leptonjob/gang/gang.ts';
+import { type Found, viewGang } from '../../../operator/leptonjob/gang/gang-view.ts';
 import type {
   LeptonJobObject,
   Plan,
