@@ -19,7 +19,7 @@ class Optimizer : public Napi::ObjectWrap<Optimizer> {
  private:
   /// update(parameters, gradients, from, to, options)
   Napi::Value update(const Napi::CallbackInfo& info);
-  /// advance(next, previous, [{sum?, parts: [{data, weight}], from, to, options}])
+  /// advance(next, previous, [{sum?, parts: [{data, weight, codec?}], from, to, options}])
   Napi::Value advance(const Napi::CallbackInfo& info);
 
   std::unique_ptr<lepton::Optimizer> optimizer_;

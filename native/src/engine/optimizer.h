@@ -95,7 +95,7 @@ class Optimizer {
   void update(float* parameters, const float* gradients, std::int64_t from, std::int64_t to,
               const UpdateOptions& options);
 
-  /// The same from sums that are not made yet: elements [from, to) of `next` become those of `previous`,
+  /// The same from sums that are not made yet: elements [from, to) of `next` become those of `previous`
   /// (which may be `next`), updated with sum + parts[0] + parts[1] + ... in this order, for ranges that do
   /// not overlap. In one pass over blocks that stay in the cache, with the bits of `accumulate` for each part
   /// and one `update`, however many threads share the ranges. Answers the index of the first whose sum is
