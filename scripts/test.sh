@@ -113,7 +113,7 @@ api_server_on() {
     if [ "$minor" = 1.37 ]; then
       LEPTON_KUBERNETES=$minor node_tests 3 $(files_in test/api-server faults crash-points meddling gang standing waiting)
     else
-      LEPTON_KUBERNETES=$minor node_tests 1 test/api-server/{crd,lifecycle,gang}.test.ts
+      LEPTON_KUBERNETES=$minor node_tests 1 test/api-server/{crd,lifecycle,hosting,gang}.test.ts
     fi
   done
 }

@@ -247,6 +247,11 @@ export function bind(plane: ControlPlane, pod: Pod, node: string): Promise<unkno
   });
 }
 
+/** Names of pods, which say their roles and ranks. */
+export function ranks(pods: readonly { readonly metadata: { readonly name: string } }[]): string[] {
+  return pods.map(({ metadata }) => metadata.name);
+}
+
 export const RUNNING = {
   phase: 'Running',
   podIP: '127.0.0.1',
